@@ -1,0 +1,35 @@
+# A thin front door. `make help` lists the targets.
+.DEFAULT_GOAL := help
+BUILD ?= build
+BUSTED := lua5.4 /usr/bin/busted
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev \
+  libyaml-dev libssl-dev lua-dkjson ca-certificates
+TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson curl openssl
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: .deps-build ## compile
+	cmake -S . -B $(BUILD) >/dev/null
+	cmake --build $(BUILD) -j 2 -- --no-print-directory -s
+
+test: build .deps-test ## everything that must hold
+	$(BUSTED)
+
+# Installs the packages that are missing, once; again when this file changes.
+define install
+	@missing=$$(for name in $(1); do \
+	  dpkg-query -W -f='$${db:Status-Abbrev}' $$name 2>/dev/null | grep -q '^ii' || echo $$name; done); \
+	if [ -n "$$missing" ]; then echo "installing" $$missing && $(SUDO) apt-get update -qq && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+	@touch $@
+endef
+
+.deps-build: Makefile
+	$(call install,$(BUILD_PACKAGES))
+.deps-test: Makefile
+	$(call install,$(TEST_PACKAGES))
+
+.PHONY: help build test

@@ -1,0 +1,148 @@
+#include "bytes.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bytes *bytes_new(size_t length) {
+    if (length > SIZE_MAX - sizeof(struct bytes) - 1)
+        return NULL;
+    struct bytes *bytes = malloc(sizeof *bytes + length + 1);
+    if (!bytes)
+        return NULL;
+    atomic_init(&bytes->references, 1);
+    bytes->length = length;
+    bytes->data[length] = '\0';
+    return bytes;
+}
+
+struct bytes *bytes_copy(const void *data, size_t length) {
+    struct bytes *bytes = bytes_new(length);
+    if (bytes && length)
+        memcpy(bytes->data, data, length);
+    return bytes;
+}
+
+struct bytes *bytes_reference(struct bytes *bytes) {
+    atomic_fetch_add_explicit(&bytes->references, 1, memory_order_relaxed);
+    return bytes;
+}
+
+void bytes_release(struct bytes *bytes) {
+    if (bytes && atomic_fetch_sub_explicit(&bytes->references, 1, memory_order_acq_rel) == 1)
+        free(bytes);
+}
+
+/* Room for more bytes and a '\0'. */
+static bool buffer_reserve(struct buffer *buffer, size_t more) {
+    if (buffer->failed)
+        return false;
+    if (more >= SIZE_MAX / 2 - buffer->length) {
+        buffer->failed = true;
+        return false;
+    }
+    size_t needed = buffer->length + more + 1;
+    if (needed <= buffer->capacity)
+        return true;
+    size_t capacity = buffer->capacity ? buffer->capacity : 256;
+    while (capacity < needed)
+        capacity *= 2;
+    char *data = realloc(buffer->data, capacity);
+    if (!data) {
+        buffer->failed = true;
+        return false;
+    }
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return true;
+}
+
+void buffer_append(struct buffer *buffer, const void *data, size_t length) {
+    if (!buffer_reserve(buffer, length))
+        return;
+    if (length)
+        memcpy(buffer->data + buffer->length, data, length);
+    buffer->length += length;
+    buffer->data[buffer->length] = '\0';
+}
+
+void buffer_text(struct buffer *buffer, const char *text) {
+    buffer_append(buffer, text, strlen(text));
+}
+
+void buffer_format(struct buffer *buffer, const char *format, ...) {
+    for (int attempt = 0; attempt < 2; attempt++) {
+        size_t room = buffer->capacity > buffer->length ? buffer->capacity - buffer->length : 0;
+        va_list arguments;
+        va_start(arguments, format);
+        int length = vsnprintf(room ? buffer->data + buffer->length : NULL, room, format, arguments);
+        va_end(arguments);
+        if (length < 0)
+            return;
+        if ((size_t)length < room) {
+            buffer->length += (size_t)length;
+            return;
+        }
+        if (!buffer_reserve(buffer, (size_t)length))
+            return;
+    }
+}
+
+/* Length of the valid UTF-8 sequence that begins at data, 0 when there is none. */
+static size_t utf8_sequence(const unsigned char *data, size_t length) {
+    unsigned char first = data[0];
+    if (first < 0x80)
+        return 1;
+    size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || size > length)
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if ((data[i] & 0xc0) != 0x80)
+            return 0;
+    unsigned char second = data[1];
+    bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+    bool surrogate = first == 0xed && second > 0x9f;
+    bool beyond = first == 0xf4 && second > 0x8f;
+    return overlong || surrogate || beyond ? 0 : size;
+}
+
+void buffer_json_string(struct buffer *buffer, const char *data, size_t length) {
+    static const char hex[] = "0123456789abcdef";
+    const unsigned char *bytes = (const unsigned char *)data;
+    buffer_append(buffer, "\"", 1);
+    size_t plain = 0; /* start of the run that needs no escape */
+    for (size_t i = 0; i < length;) {
+        unsigned char c = bytes[i];
+        size_t size = c < 0x20 || c == '"' || c == '\\' || c == 0x7f ? 0 : utf8_sequence(bytes + i, length - i);
+        if (size) {
+            i += size;
+            continue;
+        }
+        buffer_append(buffer, data + plain, i - plain);
+        if (c == '"' || c == '\\') {
+            char escape[2] = {'\\', (char)c};
+            buffer_append(buffer, escape, 2);
+        } else if (c < 0x20 || c == 0x7f) {
+            char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+            buffer_append(buffer, escape, 6);
+        } else {
+            buffer_text(buffer, "\xef\xbf\xbd");
+        }
+        plain = ++i;
+    }
+    buffer_append(buffer, data + plain, length - plain);
+    buffer_append(buffer, "\"", 1);
+}
+
+void buffer_clear(struct buffer *buffer) {
+    buffer->length = 0;
+    buffer->failed = false;
+    if (buffer->data)
+        buffer->data[0] = '\0';
+}
+
+void buffer_free(struct buffer *buffer) {
+    free(buffer->data);
+    *buffer = (struct buffer){0};
+}

@@ -1,0 +1,13 @@
+/* Time: deadlines are monotonic milliseconds, so a wall clock that jumps cannot move them. */
+#ifndef HOST_CLOCK_H
+#define HOST_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_us(void);
+/* Wall time as RFC 3339 in UTC with milliseconds, "2026-11-22T21:05:20.123Z"; out holds 25 bytes or more. */
+void clock_rfc3339(char *out, size_t size);
+
+#endif

@@ -1,0 +1,72 @@
+/* The HTTP client: connections are reused, TLS is verified, redirects are never followed, no proxy is taken from the
+   environment, sizes and times are bounded. The only header whose implementation includes curl. */
+#ifndef HOST_HTTP_CLIENT_H
+#define HOST_HTTP_CLIENT_H
+
+#include <stdatomic.h>
+
+#include "message.h"
+
+enum { HTTP_DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024 * 1024 };
+
+enum http_failure {
+    HTTP_OK = 0,
+    HTTP_TIMEOUT,   /* "timeout": the deadline passed */
+    HTTP_CONNECT,   /* "connect": name not resolved, connection refused or lost before an answer began */
+    HTTP_TLS,       /* "tls": certificate not trusted, handshake failed */
+    HTTP_PROTOCOL,  /* "protocol": what came is not HTTP, or ended early */
+    HTTP_TOO_LARGE, /* "too_large": more than max_response_bytes */
+    HTTP_CANCELLED, /* "cancelled" */
+    HTTP_MEMORY,    /* "memory" */
+};
+const char *http_failure_code(enum http_failure failure);
+
+/* Trust and client identity of a peer; all pointers live longer than the calls that use them. PEM text or NULL. */
+struct http_tls {
+    const char *ca_pem;
+    const char *certificate_pem;
+    const char *key_pem;
+    const char *server_name; /* instead of the URL's host, for SNI and verification */
+    bool insecure;           /* skip verification: only when a kubeconfig says so */
+};
+
+struct http_exchange {
+    /* In. */
+    const char *method;
+    const char *url;
+    const struct header *headers; /* Authorization among them never reaches a log */
+    size_t header_count;
+    struct span body;
+    int64_t deadline_ms; /* monotonic; the earlier of this and context's */
+    size_t max_response_bytes;
+    const struct http_tls *tls;   /* NULL: the system's trust store */
+    const char *proxy;            /* NULL: none */
+    const char *target;           /* label in metrics: "domino", "kubernetes" or "other" */
+    struct call_context *context; /* NULL outside a request; adds X-Request-Id and traceparent, counts the call */
+
+    /* Out. */
+    enum http_failure failure;
+    char message[256]; /* for logs; holds no secret and no URL query */
+    int status;
+    struct bytes *body_bytes;   /* response body, never NULL on HTTP_OK; the caller releases */
+    struct buffer header_lines; /* "name: value\n" with names in lower case; the caller frees */
+    bool sent;                  /* false: certain that the request never reached the peer */
+};
+
+struct http_client;
+struct http_client *http_client_new(void);
+void http_client_free(struct http_client *client);
+
+/* Performs all of them at the same time and returns when each has ended. */
+void http_perform(struct http_client *client, struct http_exchange *exchanges, size_t count);
+void http_exchange_free(struct http_exchange *exchange);
+/* Value of a response header, copied into out; false when there is none. */
+bool http_response_header(const struct http_exchange *exchange, const char *name, char *out, size_t size);
+
+/* A long-lived answer read as it comes (watch). on_bytes returns false to end it. The exchange ends by cancel, by
+   idle_timeout_ms without a byte, or by the peer; body_bytes then holds the body only when the status is not 2xx. */
+void http_stream(struct http_client *client, struct http_exchange *exchange, int64_t idle_timeout_ms,
+                 bool (*on_bytes)(void *context, const char *data, size_t length), void *context,
+                 const atomic_bool *cancel);
+
+#endif

@@ -1,0 +1,25 @@
+/* Logging: one JSON object a line on stdout, written by a thread of its own so that a slow reader never blocks a
+   request; lines that find the queue full are dropped and counted. Nothing secret is ever passed in. */
+#ifndef HOST_LOG_H
+#define HOST_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bytes.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+bool log_start(enum log_level level, int descriptor);
+void log_stop(void); /* writes what is queued */
+bool log_enabled(enum log_level level);
+uint64_t log_dropped(void);
+
+/* One line with a message of printf's kind: {"time":…,"level":…,"message":…}. */
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with further fields: fields is the inside of a JSON object, `"route":"/x","code":200`, or NULL. */
+void log_event(enum log_level level, const char *message, const char *fields);
+/* A line made elsewhere, with its '\n': the access log. */
+void log_raw(const char *line, size_t length);
+
+#endif
