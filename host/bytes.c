@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 struct bytes *bytes_new(size_t length) {
     if (length > SIZE_MAX - sizeof(struct bytes) - 1)
         return NULL;
@@ -89,24 +91,6 @@ void buffer_format(struct buffer *buffer, const char *format, ...) {
     }
 }
 
-/* Length of the valid UTF-8 sequence that begins at data, 0 when there is none. */
-static size_t utf8_sequence(const unsigned char *data, size_t length) {
-    unsigned char first = data[0];
-    if (first < 0x80)
-        return 1;
-    size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || size > length)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((data[i] & 0xc0) != 0x80)
-            return 0;
-    unsigned char second = data[1];
-    bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-    bool surrogate = first == 0xed && second > 0x9f;
-    bool beyond = first == 0xf4 && second > 0x8f;
-    return overlong || surrogate || beyond ? 0 : size;
-}
-
 void buffer_json_string(struct buffer *buffer, const char *data, size_t length) {
     static const char hex[] = "0123456789abcdef";
     const unsigned char *bytes = (const unsigned char *)data;
@@ -127,7 +111,7 @@ void buffer_json_string(struct buffer *buffer, const char *data, size_t length) 
             char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
             buffer_append(buffer, escape, 6);
         } else {
-            buffer_text(buffer, "\xef\xbf\xbd");
+            buffer_text(buffer, "\xef\xbf\xbd"); /* U+FFFD */
         }
         plain = ++i;
     }
