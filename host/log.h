@@ -10,16 +10,25 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
+enum { LOG_MAX_MESSAGE_BYTES = 4096 }; /* of log_line; what is longer is cut */
+
+/* Nothing is logged before; the descriptor may block, be a pipe without reader, a full disk. */
 bool log_start(enum log_level level, int descriptor);
-void log_stop(void); /* writes what is queued */
+void log_stop(void); /* writes what is queued, for 2 s at most */
 bool log_enabled(enum log_level level);
-uint64_t log_dropped(void);
+uint64_t log_dropped(void); /* lines that were lost so far, because the queue was full or could not be written */
 
 /* One line with a message of printf's kind: {"time":…,"level":…,"message":…}. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same with further fields: fields is the inside of a JSON object, `"route":"/x","code":200`, or NULL. */
 void log_event(enum log_level level, const char *message, const char *fields);
-/* A line made elsewhere, with its '\n': the access log. */
+
+/* The same piece by piece, for lines that are made often: a buffer that is kept costs no allocation a line.
+   log_begin clears line and writes time, level and message; append `,"key":value` as often as you like. */
+void log_begin(struct buffer *line, enum log_level level, const char *message);
+void log_end(struct buffer *line);
+
+/* A line made elsewhere, with its '\n'. */
 void log_raw(const char *line, size_t length);
 
 #endif
