@@ -1,5 +1,5 @@
 /* A process-wide cache with a time to live and single flight. Keys are kept only as a keyed hash (HMAC-SHA-256 under
-   a random key of this process), so credentials may be keys: no dump holds them. Values are opaque bytes. */
+   a random key of its own), so credentials may be keys: no dump holds them. Values are opaque bytes. */
 #ifndef HOST_CACHE_H
 #define HOST_CACHE_H
 
@@ -10,15 +10,16 @@
 struct cache;
 struct cache_flight; /* a load under way, owned by the caller that leads it */
 
-/* Holds at most max_entries (the least recently used go first) and max_bytes of values. */
+/* NULL when memory or randomness cannot be had. Holds at most max_entries (the least recently used go first) and max_bytes of values. */
 struct cache *cache_new(size_t max_entries, size_t max_bytes);
-void cache_free(struct cache *cache);
+void cache_free(struct cache *cache); /* once every flight has landed and other threads are gone */
 
 enum cache_outcome {
     CACHE_HIT,     /* *value is a reference for the caller */
     CACHE_LEAD,    /* the caller must load and then call cache_land exactly once */
     CACHE_FAILED,  /* the flight that the caller waited for failed: *value is that failure, a reference */
     CACHE_TIMEOUT, /* the deadline passed while waiting */
+    CACHE_NESTED,  /* this thread leads the load that it would wait for */
     CACHE_MEMORY,
 };
 
@@ -27,10 +28,12 @@ enum cache_outcome {
 enum cache_outcome cache_begin(struct cache *cache, struct span scope, struct span key, int64_t max_age_ms,
                                int64_t deadline_ms, struct bytes **value, struct cache_flight **flight);
 /* Ends a load. ok: value is stored for ttl_ms (0: not stored, but handed to those who wait). Not ok: nothing is
-   stored, those who wait get value as the failure; value NULL means the leader died: one of those who wait leads. */
+   stored, those who wait get value as the failure; value NULL means the leader died: one of those who wait leads.
+   The cache takes references of its own. */
 void cache_land(struct cache *cache, struct cache_flight *flight, bool ok, struct bytes *value, int64_t ttl_ms);
 
-/* Forgets one key; loads under way are not stored. */
+/* Forgets one key; loads under way are neither stored nor joined by those who come later. Should memory for the hash
+   be exhausted, nothing happens. */
 void cache_drop(struct cache *cache, struct span scope, struct span key);
 
 struct cache_statistics {
