@@ -1,0 +1,184 @@
+#include "message.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+const char *request_header(const struct request *request, const char *name) {
+    for (size_t i = 0; i < request->header_count; i++)
+        if (strcasecmp(request->headers[i].name, name) == 0)
+            return request->headers[i].value;
+    return NULL;
+}
+
+/* RFC 9110 5.6.2 */
+static bool is_token(const char *text) {
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    if (!*text)
+        return false;
+    for (const char *c = text; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr(others, *c)))
+            return false;
+    return true;
+}
+
+static bool is_field_value(const char *text) {
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return *c == '\t';
+    return true;
+}
+
+bool response_header(struct response *response, const char *name, const char *value) {
+    if (!is_token(name) || !is_field_value(value))
+        return false;
+    buffer_text(&response->headers, name);
+    buffer_append(&response->headers, ": ", 2);
+    buffer_text(&response->headers, value);
+    buffer_append(&response->headers, "\r\n", 2);
+    return true;
+}
+
+bool response_has_header(const struct response *response, const char *name) {
+    size_t length = strlen(name);
+    const char *line = response->headers.length ? response->headers.data : "";
+    while (*line) {
+        if (strncasecmp(line, name, length) == 0 && line[length] == ':')
+            return true;
+        line = strstr(line, "\r\n") + 2;
+    }
+    return false;
+}
+
+void response_piece(struct response *response, struct bytes *owner, struct span span) {
+    if (response->piece_count == response->piece_capacity) {
+        size_t capacity = response->piece_capacity ? response->piece_capacity * 2 : 8;
+        struct piece *pieces = realloc(response->pieces, capacity * sizeof *pieces);
+        if (!pieces) {
+            response->failed = true;
+            bytes_release(owner);
+            return;
+        }
+        response->pieces = pieces;
+        response->piece_capacity = capacity;
+    }
+    response->pieces[response->piece_count++] = (struct piece){owner, span};
+    response->body_length += span.length;
+}
+
+void response_problem(struct response *response, int status, const char *error, const char *message,
+                      const char *request_id) {
+    response_clear(response);
+    response->status = status;
+    strncpy(response->error, error, sizeof response->error - 1);
+    response_header(response, "Content-Type", "application/problem+json");
+
+    struct buffer body = {0};
+    buffer_format(&body, "{\"type\":\"urn:rayclusterscaler:problem:%s\",\"title\":", error);
+    buffer_json_string(&body, status_phrase(status), strlen(status_phrase(status)));
+    buffer_format(&body, ",\"status\":%d,\"detail\":", status);
+    buffer_json_string(&body, message, strlen(message));
+    buffer_format(&body, ",\"error\":\"%s\",\"message\":", error);
+    buffer_json_string(&body, message, strlen(message));
+    buffer_text(&body, ",\"requestId\":");
+    buffer_json_string(&body, request_id, strlen(request_id));
+    buffer_text(&body, "}");
+    struct bytes *bytes = body.failed ? NULL : bytes_copy(body.data, body.length);
+    buffer_free(&body);
+    if (bytes)
+        response_piece(response, bytes, (struct span){bytes->data, bytes->length});
+    else
+        response->failed = true;
+}
+
+/* What one answer holds, so that a thread can build its next one in the same memory. */
+void response_clear(struct response *response) {
+    for (size_t i = 0; i < response->piece_count; i++)
+        bytes_release(response->pieces[i].owner);
+    if (response->stream_free)
+        response->stream_free(response->stream_context);
+    struct response empty = {
+        .headers = response->headers, .pieces = response->pieces, .piece_capacity = response->piece_capacity};
+    buffer_clear(&empty.headers);
+    *response = empty;
+}
+
+void response_free(struct response *response) {
+    response_clear(response);
+    buffer_free(&response->headers);
+    free(response->pieces);
+    *response = (struct response){0};
+}
+
+const char *status_phrase(int status) {
+    switch (status) {
+    case 200:
+        return "OK";
+    case 201:
+        return "Created";
+    case 202:
+        return "Accepted";
+    case 204:
+        return "No Content";
+    case 301:
+        return "Moved Permanently";
+    case 302:
+        return "Found";
+    case 304:
+        return "Not Modified";
+    case 307:
+        return "Temporary Redirect";
+    case 308:
+        return "Permanent Redirect";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 406:
+        return "Not Acceptable";
+    case 408:
+        return "Request Timeout";
+    case 409:
+        return "Conflict";
+    case 410:
+        return "Gone";
+    case 411:
+        return "Length Required";
+    case 412:
+        return "Precondition Failed";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 415:
+        return "Unsupported Media Type";
+    case 417:
+        return "Expectation Failed";
+    case 422:
+        return "Unprocessable Entity";
+    case 429:
+        return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "Unknown";
+    }
+}

@@ -1,0 +1,192 @@
+#include "wire.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+static bool refuse(struct wire_refusal *refusal, int status, const char *error, const char *message) {
+    *refusal = (struct wire_refusal){status, error, message};
+    return false;
+}
+
+/* Were all bytes between the request line and the blank line taken into account? civetweb stops without a word at its
+   64th header, at a folded line and at a name that begins with a byte above 126, and takes bare LF and blanks before
+   the colon. What it has parsed it has cut with '\0', so every header must follow the one before it closely, and the
+   blank line ("\r", its "\n" cut to '\0') the last one. */
+static bool headers_complete(const struct wire_request *request) {
+    const char *expected = request->version + strlen(request->version) + 2;
+    for (size_t i = 0; i < request->header_count; i++) {
+        const char *name = request->headers[i].name, *value = request->headers[i].value;
+        const char *colon = name + strlen(name);
+        if (name != expected || (value > colon + 1 && colon[1] == '\0'))
+            return false;
+        const char *end = value + strlen(value);
+        if (end[1] != '\0') /* bare LF */
+            return false;
+        expected = end + 2;
+    }
+    return expected[0] == '\r' && expected[1] == '\0';
+}
+
+static bool request_line_exact(const struct wire_request *request) {
+    const char *target_end =
+        request->query ? request->query + strlen(request->query) : request->target + strlen(request->target);
+    return request->target == request->method + strlen(request->method) + 1 &&
+           request->version == target_end + 1 + strlen("HTTP/");
+}
+
+static bool content_length_value(const char *text, uint64_t *out) {
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 18 || text[digits] != '\0')
+        return false;
+    uint64_t value = 0;
+    for (size_t i = 0; i < digits; i++)
+        value = value * 10 + (uint64_t)(text[i] - '0');
+    *out = value;
+    return true;
+}
+
+bool wire_check(const struct wire_request *request, uint64_t *content_length, struct wire_refusal *refusal) {
+    size_t hosts = 0, lengths = 0, encodings = 0;
+    *content_length = 0;
+    if (request->header_count == 0)
+        return refuse(refusal, 400, "bad_request", "The request has no Host header.");
+    if (!request_line_exact(request))
+        return refuse(refusal, 400, "bad_request", "The request line is malformed.");
+    if (!headers_complete(request)) {
+        if (request->header_count >= 64)
+            return refuse(refusal, 431, "bad_request", "The request has more than 63 header fields.");
+        return refuse(refusal, 400, "bad_request", "A header field is malformed.");
+    }
+    if (request->target[0] != '/')
+        return refuse(refusal, 400, "bad_request", "The request target must be a path.");
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct header *header = &request->headers[i];
+        if (strcasecmp(header->name, "Host") == 0) {
+            hosts++;
+            if (!header->value[0] || strpbrk(header->value, " \t,/@?#"))
+                return refuse(refusal, 400, "bad_request", "The Host header is malformed.");
+        } else if (strcasecmp(header->name, "Transfer-Encoding") == 0) {
+            encodings++;
+        } else if (strcasecmp(header->name, "Content-Length") == 0) {
+            lengths++;
+            if (!content_length_value(header->value, content_length))
+                return refuse(refusal, 400, "bad_request", "The Content-Length header is not a plain number.");
+        }
+    }
+    if (hosts != 1)
+        return refuse(refusal, 400, "bad_request", "The request must have exactly one Host header.");
+    if (lengths > 1)
+        return refuse(refusal, 400, "bad_request", "The request has more than one Content-Length header.");
+    if (encodings && lengths)
+        return refuse(refusal, 400, "bad_request", "The request has both Transfer-Encoding and Content-Length.");
+    if (encodings)
+        return refuse(refusal, 411, "length_required", "Send the body with a Content-Length, not in chunks.");
+    return true;
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+bool wire_decode_path(const char *target, char *out, size_t size) {
+    size_t length = 0;
+    for (const char *c = target; *c; c++) {
+        unsigned char byte = (unsigned char)*c;
+        if (byte == '%') {
+            int high = hex_digit(c[1]);
+            int low = high < 0 ? -1 : hex_digit(c[2]);
+            if (low < 0)
+                return false;
+            byte = (unsigned char)(high * 16 + low);
+            if (byte == '/')
+                return false;
+            c += 2;
+        } else if (byte >= 0x80 || byte == '#') {
+            return false;
+        }
+        if (byte < 0x20 || byte == 0x7f || length + 1 >= size)
+            return false;
+        out[length++] = (char)byte;
+    }
+    out[length] = '\0';
+    return true;
+}
+
+bool wire_has_option(const char *value, const char *option) {
+    size_t length = strlen(option);
+    while (*value) {
+        value += strspn(value, ", \t");
+        size_t item = strcspn(value, ", \t");
+        if (item == length && strncasecmp(value, option, length) == 0)
+            return true;
+        value += item;
+    }
+    return false;
+}
+
+/* Fresh lower-case hex digits; random enough to be unique, not a secret. */
+static void random_hex(char *out, size_t digits) {
+    static _Thread_local unsigned char pool[256];
+    static _Thread_local size_t left;
+    for (size_t i = 0; i < digits; i += 2) {
+        if (left == 0) {
+            if (getrandom(pool, sizeof pool, 0) != (ssize_t)sizeof pool)
+                memset(pool, 0, sizeof pool);
+            left = sizeof pool;
+        }
+        static const char hex[] = "0123456789abcdef";
+        unsigned char byte = pool[--left];
+        out[i] = hex[byte >> 4];
+        out[i + 1] = hex[byte & 15];
+    }
+    out[digits] = '\0';
+}
+
+void wire_request_id(const char *given, char *out) {
+    static const char others[] = "-_.:+=/~@";
+    size_t length = given ? strlen(given) : 0;
+    bool usable = length >= 1 && length <= REQUEST_ID_BYTES;
+    for (size_t i = 0; usable && i < length; i++) {
+        char c = given[i];
+        usable = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr(others, c);
+    }
+    if (usable)
+        memcpy(out, given, length + 1);
+    else
+        random_hex(out, 32);
+}
+
+static bool lower_hex(const char *text, size_t digits) {
+    for (size_t i = 0; i < digits; i++)
+        if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
+            return false;
+    return true;
+}
+
+/* W3C Trace Context: version "-" trace id "-" parent id "-" flags. */
+void wire_traceparent(const char *given, char *out) {
+    enum { TRACE = 3, PARENT = 36, FLAGS = 53, LENGTH = 55 };
+    out[0] = '\0';
+    size_t length = given ? strlen(given) : 0;
+    if (length < LENGTH || given[2] != '-' || given[PARENT - 1] != '-' || given[FLAGS - 1] != '-')
+        return;
+    if (!lower_hex(given, 2) || !lower_hex(given + TRACE, 32) || !lower_hex(given + PARENT, 16) ||
+        !lower_hex(given + FLAGS, 2))
+        return;
+    bool version_zero = strncmp(given, "00", 2) == 0;
+    if (strncmp(given, "ff", 2) == 0 || (version_zero ? length != LENGTH : length > LENGTH && given[LENGTH] != '-'))
+        return;
+    if (strspn(given + TRACE, "0") >= 32 || strspn(given + PARENT, "0") >= 16)
+        return;
+    char span[17];
+    random_hex(span, 16);
+    snprintf(out, TRACEPARENT_BYTES, "00-%.32s-%s-%.2s", given + TRACE, span, given + FLAGS);
+}

@@ -1,0 +1,41 @@
+/* Strict HTTP/1.1: what civetweb lets through and we do not. Every ambiguity ends with a refusal and a closed
+   connection before any script sees the request (RFC 9112). */
+#ifndef HOST_WIRE_H
+#define HOST_WIRE_H
+
+#include "message.h"
+
+/* A request as civetweb parsed it: pointers into its own request buffer, whose bytes betray what it dropped. */
+struct wire_request {
+    const char *method;
+    const char *target;  /* as sent, cut at '?' */
+    const char *query;   /* NULL when the target had no '?' */
+    const char *version; /* "1.1" */
+    const struct header *headers;
+    size_t header_count;
+};
+
+struct wire_refusal {
+    int status;
+    const char *error;
+    const char *message;
+};
+
+/* False with a refusal when the request is ambiguous. *content_length is 0 when it has no body. */
+bool wire_check(const struct wire_request *request, uint64_t *content_length, struct wire_refusal *refusal);
+
+/* Percent-decodes a path of an origin-form target into out (size bytes); false when it is malformed or decodes to a
+   control byte, a '/' or a NUL. */
+bool wire_decode_path(const char *target, char *out, size_t size);
+
+/* True when value's comma-separated list names option, without case. */
+bool wire_has_option(const char *value, const char *option);
+
+/* Copies a usable X-Request-Id, or makes one. out holds REQUEST_ID_BYTES + 1. */
+void wire_request_id(const char *given, char *out);
+
+/* From a caller's traceparent, the one that upstream calls carry: same trace, a span of our own. "" when the given one
+   is absent or malformed. out holds TRACEPARENT_BYTES. */
+void wire_traceparent(const char *given, char *out);
+
+#endif
