@@ -1,0 +1,417 @@
+#include "server.h"
+
+#include <arpa/inet.h>
+#include <civetweb.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "wire.h"
+
+enum {
+    /* civetweb's own 100 KiB is too small for Lua callbacks and cjson; only touched pages cost memory. */
+    THREAD_STACK_BYTES = 2 * 1024 * 1024,
+    HEADER_TIMEOUT_MS = 10000,
+    KEEP_ALIVE_TIMEOUT_MS = 15000,
+    CONNECTION_QUEUE = 256,
+    MAX_TARGET_BYTES = 8192,
+    WRITE_BATCH_BYTES = 256 * 1024,
+};
+
+struct server {
+    struct server_options options;
+    struct mg_context *context;
+    int port;
+};
+
+/* civetweb asks for its small stacks through the PLT, so the program's own definition decides. */
+int pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size) {
+    int (*real)(pthread_attr_t *, size_t) = NULL;
+    void *symbol = dlsym(RTLD_NEXT, "pthread_attr_setstacksize");
+    memcpy(&real, &symbol, sizeof real);
+    return real ? real(attributes, size < THREAD_STACK_BYTES ? THREAD_STACK_BYTES : size) : EINVAL;
+}
+
+/* What a thread needs for one request; kept so that a busy thread does not allocate. */
+struct worker {
+    struct response response;
+    struct buffer output;
+    struct buffer body;
+};
+
+static void worker_free(void *pointer) {
+    struct worker *worker = pointer;
+    response_free(&worker->response);
+    buffer_free(&worker->output);
+    buffer_free(&worker->body);
+    free(worker);
+}
+
+static pthread_key_t worker_key;
+static pthread_once_t worker_once = PTHREAD_ONCE_INIT;
+
+static void worker_key_make(void) {
+    pthread_key_create(&worker_key, worker_free);
+}
+
+static struct worker *worker_get(void) {
+    pthread_once(&worker_once, worker_key_make);
+    struct worker *worker = pthread_getspecific(worker_key);
+    if (!worker) {
+        worker = calloc(1, sizeof *worker);
+        if (worker)
+            pthread_setspecific(worker_key, worker);
+    }
+    return worker;
+}
+
+/* IMF-fixdate, made once a second and thread. */
+static const char *http_date(void) {
+    static _Thread_local time_t made;
+    static _Thread_local char text[64];
+    time_t now = time(NULL);
+    if (now != made) {
+        struct tm parts;
+        gmtime_r(&now, &parts);
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+        made = now;
+    }
+    return text;
+}
+
+static bool write_all(struct mg_connection *connection, const char *data, size_t length) {
+    while (length > 0) {
+        size_t part = length < WRITE_BATCH_BYTES ? length : WRITE_BATCH_BYTES;
+        int written = mg_write(connection, data, part);
+        if (written <= 0)
+            return false;
+        data += written;
+        length -= (size_t)written;
+    }
+    return true;
+}
+
+static void append_head(struct buffer *out, const struct response *response, const struct call_context *call,
+                        bool close) {
+    buffer_format(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", response->status, status_phrase(response->status),
+                  http_date());
+    if (response->headers.length)
+        buffer_append(out, response->headers.data, response->headers.length);
+    if (!response_has_header(response, "Content-Type") && response->status != 304 && response->status != 204)
+        buffer_text(out, "Content-Type: application/json\r\n");
+    if (!response_has_header(response, "Cache-Control"))
+        buffer_text(out, "Cache-Control: no-store\r\n");
+    buffer_text(out, "X-Request-Id: ");
+    buffer_text(out, call->request_id);
+    buffer_text(out, close ? "\r\nConnection: close\r\n" : "\r\nConnection: keep-alive\r\n");
+}
+
+/* Small answers leave in one write; large bodies in batches, never copied as a whole. */
+static bool write_response(struct mg_connection *connection, struct worker *worker, const struct call_context *call,
+                           bool head_only, bool close) {
+    struct response *response = &worker->response;
+    struct buffer *out = &worker->output;
+    buffer_clear(out);
+    append_head(out, response, call, close);
+    if (response->status != 304 && response->status != 204)
+        buffer_format(out, "Content-Length: %zu\r\n", response->body_length);
+    buffer_text(out, "\r\n");
+    for (size_t i = 0; !head_only && i < response->piece_count; i++) {
+        buffer_append(out, response->pieces[i].span.data, response->pieces[i].span.length);
+        if (out->length >= WRITE_BATCH_BYTES) {
+            if (out->failed || !write_all(connection, out->data, out->length))
+                return false;
+            buffer_clear(out);
+        }
+    }
+    return !out->failed && (out->length == 0 || write_all(connection, out->data, out->length));
+}
+
+/* civetweb keeps its socket to itself; the simulator finds it by the peer's port to see a peer that left. */
+static int find_socket(int peer_port) {
+    for (int descriptor = 3; descriptor < 4096; descriptor++) {
+        struct sockaddr_storage address;
+        socklen_t size = sizeof address;
+        if (getpeername(descriptor, (struct sockaddr *)&address, &size) != 0)
+            continue;
+        in_port_t port = 0;
+        if (address.ss_family == AF_INET)
+            port = ((struct sockaddr_in *)&address)->sin_port;
+        else if (address.ss_family == AF_INET6)
+            port = ((struct sockaddr_in6 *)&address)->sin6_port;
+        if (ntohs(port) == peer_port)
+            return descriptor;
+    }
+    return -1;
+}
+
+static bool peer_left(int descriptor) {
+    struct pollfd poll_descriptor = {descriptor, POLLRDHUP, 0};
+    return descriptor < 0 ||
+           (poll(&poll_descriptor, 1, 0) > 0 && (poll_descriptor.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
+static bool write_chunk(struct mg_connection *connection, struct buffer *out, const struct buffer *chunk, bool raw) {
+    if (raw)
+        return write_all(connection, chunk->data, chunk->length);
+    buffer_clear(out);
+    buffer_format(out, "%zx\r\n", chunk->length);
+    buffer_append(out, chunk->data, chunk->length);
+    buffer_text(out, "\r\n");
+    return !out->failed && write_all(connection, out->data, out->length);
+}
+
+static void write_stream(struct mg_connection *connection, struct worker *worker, const struct call_context *call) {
+    struct response *response = &worker->response;
+    struct buffer *out = &worker->output, chunk = {0};
+    int descriptor = find_socket(mg_get_request_info(connection)->remote_port);
+    bool open = true;
+    if (!response->raw) {
+        buffer_clear(out);
+        append_head(out, response, call, true);
+        buffer_text(out, "Transfer-Encoding: chunked\r\n\r\n");
+        open = !out->failed && write_all(connection, out->data, out->length);
+    }
+    while (open) {
+        buffer_clear(&chunk);
+        enum stream_step step = response->stream(response->stream_context, &chunk);
+        if (step == STREAM_ABORT)
+            break;
+        if (step == STREAM_DATA && chunk.length)
+            open = write_chunk(connection, out, &chunk, response->raw);
+        else if (step == STREAM_WAIT)
+            open = !peer_left(descriptor);
+        else if (step == STREAM_END) {
+            if (!response->raw)
+                write_all(connection, "0\r\n\r\n", 5);
+            break;
+        }
+    }
+    buffer_free(&chunk);
+}
+
+static void sleep_ms(int64_t ms) {
+    struct timespec span = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&span, NULL);
+}
+
+/* True when the body is complete; else a problem stands in the response. */
+static bool read_body(struct mg_connection *connection, const struct server *server, struct worker *worker,
+                      uint64_t length, const struct request *request) {
+    const char *expect = request_header(request, "Expect");
+    if (expect && strcasecmp(expect, "100-continue") != 0) {
+        response_problem(&worker->response, 417, "bad_request", "This Expect header cannot be met.",
+                         request->call->request_id);
+        return false;
+    }
+    if (length > server->options.max_body_bytes) {
+        char message[96];
+        snprintf(message, sizeof message, "The body is larger than %zu bytes.", server->options.max_body_bytes);
+        response_problem(&worker->response, 413, "content_too_large", message, request->call->request_id);
+        return false;
+    }
+    if (expect && length)
+        mg_write(connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+    buffer_clear(&worker->body);
+    char part[8192];
+    while (worker->body.length < length) {
+        size_t wanted = length - worker->body.length;
+        int count = mg_read(connection, part, wanted < sizeof part ? wanted : sizeof part);
+        bool late = clock_monotonic_ms() > request->call->deadline_ms;
+        if (count <= 0 || late) {
+            response_problem(&worker->response, 408, "bad_request", "The body did not arrive in time.",
+                             request->call->request_id);
+            return false;
+        }
+        buffer_append(&worker->body, part, (size_t)count);
+    }
+    return true;
+}
+
+static bool wants_close(const struct request *request, const char *version) {
+    const char *connection = request_header(request, "Connection");
+    if (connection)
+        return !wire_has_option(connection, "keep-alive");
+    return strcmp(version, "1.1") != 0;
+}
+
+static void handle(struct mg_connection *connection, const struct server *server, struct worker *worker,
+                   struct call_context *call) {
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    struct header headers[MG_MAX_HEADERS];
+    for (int i = 0; i < info->num_headers; i++)
+        headers[i] = (struct header){info->http_headers[i].name, info->http_headers[i].value};
+    struct wire_request wire = {info->request_method, info->request_uri, info->query_string,
+                                info->http_version,   headers,           (size_t)info->num_headers};
+    char path[MAX_TARGET_BYTES];
+    struct request request = {.method = info->request_method,
+                              .path = path,
+                              .query = info->query_string ? info->query_string : "",
+                              .headers = headers,
+                              .header_count = (size_t)info->num_headers,
+                              .call = call};
+    wire_request_id(request_header(&request, "X-Request-Id"), call->request_id);
+    wire_traceparent(request_header(&request, "traceparent"), call->traceparent);
+
+    int64_t start_us = clock_monotonic_us();
+    call->deadline_ms = start_us / 1000 + server->options.request_timeout_ms;
+    struct response *response = &worker->response;
+    struct wire_refusal refusal;
+    uint64_t length;
+    bool understood = wire_check(&wire, &length, &refusal);
+    if (understood && strlen(info->request_uri) >= sizeof path)
+        understood = (refusal = (struct wire_refusal){414, "bad_request", "The path is too long."}, false);
+    if (understood && !wire_decode_path(info->request_uri, path, sizeof path))
+        understood = (refusal = (struct wire_refusal){400, "bad_request", "The path is malformed."}, false);
+    bool handled = false;
+    if (!understood) {
+        response_problem(response, refusal.status, refusal.error, refusal.message, call->request_id);
+        response->close = true;
+    } else if (!read_body(connection, server, worker, length, &request)) {
+        response->close = true;
+    } else {
+        request.body = (struct span){length ? worker->body.data : "", (size_t)length};
+        server->options.handle(server->options.context, &request, response);
+        handled = true;
+        if (response->failed)
+            response_problem(response, 500, "internal", "The service ran out of memory.", call->request_id);
+    }
+
+    bool close = response->close || response->stream || wants_close(&request, info->http_version);
+    if (close)
+        mg_disable_connection_keep_alive(connection);
+    if (response->delay_ms > 0 && server->options.streaming)
+        sleep_ms(response->delay_ms);
+    if (response->stream && server->options.streaming)
+        write_stream(connection, worker, call);
+    else if (!write_response(connection, worker, call, strcmp(request.method, "HEAD") == 0, close))
+        mg_disable_connection_keep_alive(connection);
+    if (handled && server->options.done)
+        server->options.done(server->options.context, &request, response, clock_monotonic_us() - start_us);
+    else if (!handled && server->options.refused)
+        server->options.refused(server->options.context, response->status);
+}
+
+static int on_request(struct mg_connection *connection) {
+    const struct server *server = mg_get_user_data(mg_get_context(connection));
+    struct worker *worker = worker_get();
+    if (!worker) {
+        mg_disable_connection_keep_alive(connection);
+        return 500;
+    }
+    struct call_context call = {0};
+    response_clear(&worker->response);
+    handle(connection, server, worker, &call);
+    int status = worker->response.status;
+    response_clear(&worker->response);
+    return status > 0 ? status : 500;
+}
+
+/* What civetweb refuses by itself is answered in our words. */
+static int on_error(struct mg_connection *connection, int status, const char *message) {
+    const struct server *server = mg_get_user_data(mg_get_context(connection));
+    struct worker *worker = worker_get();
+    struct call_context call = {0};
+    (void)message;
+    if (!worker)
+        return 0;
+    wire_request_id(NULL, call.request_id);
+    if (status == 413)
+        response_problem(&worker->response, 431, "bad_request", "The request's header is too large.", call.request_id);
+    else if (status == 505)
+        response_problem(&worker->response, 505, "bad_request", "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
+                         call.request_id);
+    else if (status >= 500)
+        response_problem(&worker->response, status, "internal", "The request could not be handled.", call.request_id);
+    else
+        response_problem(&worker->response, 400, "bad_request", "The request is malformed.", call.request_id);
+    write_response(connection, worker, &call, false, true);
+    mg_disable_connection_keep_alive(connection);
+    if (server->options.refused)
+        server->options.refused(server->options.context, worker->response.status);
+    response_clear(&worker->response);
+    return 0;
+}
+
+static int on_log(const struct mg_connection *connection, const char *message) {
+    (void)connection;
+    (void)message; /* civetweb's texts may quote what a client sent */
+    return 1;
+}
+
+struct server *server_start(const struct server_options *options, struct buffer *error) {
+    struct server *server = calloc(1, sizeof *server);
+    if (!server) {
+        buffer_text(error, "out of memory");
+        return NULL;
+    }
+    server->options = *options;
+    char threads[16], queue[16], header_timeout[16], keep_alive_timeout[16];
+    snprintf(threads, sizeof threads, "%d", options->threads);
+    snprintf(queue, sizeof queue, "%d", CONNECTION_QUEUE);
+    snprintf(header_timeout, sizeof header_timeout, "%d", HEADER_TIMEOUT_MS);
+    snprintf(keep_alive_timeout, sizeof keep_alive_timeout, "%d", KEEP_ALIVE_TIMEOUT_MS);
+    const char *settings[] = {"listening_ports",
+                              options->listen,
+                              "num_threads",
+                              threads,
+                              "connection_queue",
+                              queue,
+                              "request_timeout_ms",
+                              header_timeout,
+                              "enable_keep_alive",
+                              "yes",
+                              "keep_alive_timeout_ms",
+                              keep_alive_timeout,
+                              "tcp_nodelay",
+                              "1",
+                              "decode_url",
+                              "no",
+                              "decode_query_string",
+                              "no",
+                              "enable_directory_listing",
+                              "no",
+                              "enable_auth_domain_check",
+                              "no",
+                              "access_control_allow_origin",
+                              "",
+                              "access_control_allow_methods",
+                              "",
+                              NULL};
+    struct mg_callbacks callbacks = {.begin_request = on_request, .http_error = on_error, .log_message = on_log};
+    struct mg_init_data init = {&callbacks, server, settings};
+    char text[256] = "";
+    struct mg_error_data failure = {NULL, text, sizeof text};
+    mg_init_library(0);
+    server->context = mg_start2(&init, &failure);
+    if (!server->context) {
+        buffer_format(error, "cannot listen on %s: %s", options->listen, text[0] ? text : "address in use or not ours");
+        free(server);
+        return NULL;
+    }
+    struct mg_server_port ports[4];
+    int count = mg_get_server_ports(server->context, 4, ports);
+    server->port = count > 0 ? ports[0].port : 0;
+    return server;
+}
+
+int server_port(const struct server *server) {
+    return server->port;
+}
+
+void server_stop(struct server *server) {
+    if (!server)
+        return;
+    mg_stop(server->context);
+    free(server);
+}

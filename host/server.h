@@ -1,0 +1,28 @@
+/* The HTTP server: sockets, threads, limits, strict parsing. The only room that includes civetweb. Knows no route. */
+#ifndef HOST_SERVER_H
+#define HOST_SERVER_H
+
+#include "message.h"
+
+struct server;
+
+struct server_options {
+    const char *listen; /* "127.0.0.1:6000", "[::]:6000"; port 0 picks one */
+    int threads;        /* one thread serves one connection at a time */
+    size_t max_body_bytes;
+    int64_t request_timeout_ms; /* the request's whole deadline, from its first line on */
+    bool streaming;             /* answers may stream or be raw: simulator only */
+    void (*handle)(void *context, const struct request *request, struct response *response);
+    /* After the answer was written, or could not be. May be NULL. Not called for what is refused before it is a
+       request; `refused` is. */
+    void (*done)(void *context, const struct request *request, const struct response *response, int64_t duration_us);
+    void (*refused)(void *context, int status);
+    void *context;
+};
+
+/* NULL and a message when the address cannot be listened on. */
+struct server *server_start(const struct server_options *options, struct buffer *error);
+int server_port(const struct server *server);
+void server_stop(struct server *server); /* waits for requests in flight */
+
+#endif
