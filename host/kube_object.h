@@ -1,0 +1,30 @@
+/* A Kubernetes object as the API server wrote it, and the little of it that rules need. Immutable and refcounted, so
+   an answer that still sends it keeps it alive. */
+#ifndef HOST_KUBE_OBJECT_H
+#define HOST_KUBE_OBJECT_H
+
+#include <stdint.h>
+
+#include "bytes.h"
+
+struct kube_object {
+    atomic_uint references;
+    struct bytes *owner; /* what text lies in: the object's own bytes, or a list's page */
+    struct span text;
+    struct span labels; /* a JSON object inside of text; empty when there is none */
+    const char *name;   /* never empty */
+    const char *namespace;
+    const char *uid;
+    const char *resource_version;
+    uint64_t version; /* resource_version as a number, 0 when it is none */
+};
+
+/* text lies inside of owner, is valid JSON and is not copied; takes a reference of owner. NULL with *malformed when
+   text is no object with a metadata.name, or when memory is exhausted. */
+struct kube_object *kube_object_new(struct bytes *owner, struct span text, bool *malformed);
+/* The same on a copy of text, so that the object keeps nothing else alive. */
+struct kube_object *kube_object_copy(struct span text, bool *malformed);
+struct kube_object *kube_object_reference(struct kube_object *object);
+void kube_object_release(struct kube_object *object); /* NULL is fine */
+
+#endif
