@@ -1,0 +1,21 @@
+/* The Lua module `json`, and what other bindings use of it. */
+#ifndef HOST_BIND_JSON_H
+#define HOST_BIND_JSON_H
+
+#include <lua.h>
+
+#include "bytes.h"
+
+int luaopen_json(lua_State *L);
+
+/* Pushes the value of text, which has passed json_valid; or nil and a message where lua-cjson refuses it still.
+   Returns how many values it pushed. The module must have been opened in this state. */
+int bind_json_decode(lua_State *L, struct span text);
+/* Pushes the JSON text of the value at index; raises on what JSON cannot say. */
+void bind_json_encode(lua_State *L, int index);
+
+/* The mark of json.array. */
+bool bind_json_is_array(lua_State *L, int index);
+void bind_json_mark_array(lua_State *L, int index);
+
+#endif

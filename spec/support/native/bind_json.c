@@ -1,0 +1,8 @@
+/* `require "native.bind_json"`: the Lua module json itself. */
+#include "bind/json.h"
+
+int luaopen_native_bind_json(lua_State *L);
+
+int luaopen_native_bind_json(lua_State *L) {
+    return luaopen_json(L);
+}
