@@ -26,6 +26,17 @@ struct bytes *bytes_copy(const void *data, size_t length) {
     return bytes;
 }
 
+struct bytes *bytes_resize(struct bytes *bytes, size_t length) {
+    if (length > SIZE_MAX - sizeof(struct bytes) - 1)
+        return NULL;
+    struct bytes *resized = realloc(bytes, sizeof *bytes + length + 1);
+    if (!resized)
+        return NULL;
+    resized->length = length;
+    resized->data[length] = '\0';
+    return resized;
+}
+
 struct bytes *bytes_reference(struct bytes *bytes) {
     atomic_fetch_add_explicit(&bytes->references, 1, memory_order_relaxed);
     return bytes;

@@ -23,6 +23,8 @@ struct bytes {
 /* All return NULL only when memory is exhausted. */
 struct bytes *bytes_new(size_t length);
 struct bytes *bytes_copy(const void *data, size_t length);
+/* For its only holder, before it is shared: another length, bytes kept as far as they fit. NULL leaves it as it was. */
+struct bytes *bytes_resize(struct bytes *bytes, size_t length);
 struct bytes *bytes_reference(struct bytes *bytes);
 void bytes_release(struct bytes *bytes); /* NULL is fine */
 

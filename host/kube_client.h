@@ -6,9 +6,10 @@
 
 struct kube;
 
-/* In-cluster when KUBERNETES_SERVICE_HOST and the service-account files are there, else kubeconfig (path list as in
-   KUBECONFIG, "" = ~/.kube/config). lookup is getenv in production. NULL and one clear line on failure.
-   Credentials of the configuration never stand in the error. */
+/* In-cluster when KUBERNETES_SERVICE_HOST and _PORT are set and the service account's token and CA can be read, also
+   when KUBECONFIG is set; else kubeconfig (path list as in KUBECONFIG, "" = ~/.kube/config). lookup is getenv in
+   production; specs also name the service account's directory by it (SERVICE_ACCOUNT_DIR). NULL and one clear line on
+   failure. Credentials of the configuration never stand in the error. client outlives the result. */
 struct kube *kube_open(struct http_client *client, const char *kubeconfig, const char *(*lookup)(const char *name),
                        char *error, size_t error_size);
 void kube_close(struct kube *kube);
@@ -17,8 +18,11 @@ const char *kube_describe(const struct kube *kube);
 /* The configuration's own namespace, "default" when it names none. */
 const char *kube_namespace(const struct kube *kube);
 
-/* exchange: method, headers, body, deadline and context are the caller's; path_and_query ("/apis/…") replaces url.
-   Adds credentials and User-Agent; asks once more with a freshly read token on 401. */
+enum { KUBE_TOKEN_MAX_AGE_MS = 60 * 1000 };
+
+/* exchange: method, headers (no Authorization), body, limits and context are the caller's; path_and_query ("/apis/…")
+   replaces url; tls and proxy are the configuration's, target is "kubernetes" unless given. Adds credentials. Tokens
+   are read again once a minute; on a 401 the token is read at once, and if it has changed the call is made again. */
 void kube_perform(struct kube *kube, const char *path_and_query, struct http_exchange *exchange);
 void kube_stream(struct kube *kube, const char *path_and_query, struct http_exchange *exchange, int64_t idle_timeout_ms,
                  bool (*on_bytes)(void *context, const char *data, size_t length), void *context,
