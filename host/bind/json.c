@@ -144,7 +144,7 @@ static void push_cjson_decode(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"decode", f_decode}, {"encode", f_encode}, {"array", f_array}, {NULL, NULL}};
 
-int luaopen_json(lua_State *L) {
+int luaopen_bind_json(lua_State *L) {
     push_cjson_decode(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &cjson_decode);
 

@@ -1,12 +1,11 @@
-/* The Lua module `json`, and what other bindings use of it. */
+/* What other bindings use of the Lua module `json`. */
 #ifndef HOST_BIND_JSON_H
 #define HOST_BIND_JSON_H
 
 #include <lua.h>
 
+#include "bind/bind.h"
 #include "bytes.h"
-
-int luaopen_json(lua_State *L);
 
 /* Pushes the value of text, which has passed json_valid; or nil and a message where lua-cjson refuses it still.
    Returns how many values it pushed. The module must have been opened in this state. */

@@ -4,5 +4,5 @@
 int luaopen_native_bind_json(lua_State *L);
 
 int luaopen_native_bind_json(lua_State *L) {
-    return luaopen_json(L);
+    return luaopen_bind_json(L);
 }
