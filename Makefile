@@ -6,7 +6,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev \
   libyaml-dev libssl-dev lua-dkjson ca-certificates
-TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson curl openssl
+TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml curl openssl unzip
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -15,7 +15,7 @@ build: .deps-build ## compile
 	cmake -S . -B $(BUILD) >/dev/null
 	cmake --build $(BUILD) -j 2 -- --no-print-directory -s
 
-test: build .deps-test ## everything that must hold
+test: build .deps-test build/tools ## everything that must hold
 	$(BUSTED)
 
 # Installs the packages that are missing, once; again when this file changes.
@@ -31,5 +31,10 @@ endef
 	$(call install,$(BUILD_PACKAGES))
 .deps-test: Makefile
 	$(call install,$(TEST_PACKAGES))
+
+# helm, kubectl, promtool and Kubernetes' types, for the chart's specs.
+build/tools: spec/helm/tools.sh | .deps-test
+	spec/helm/tools.sh $@
+	@touch $@
 
 .PHONY: help build test
