@@ -109,11 +109,12 @@ local function prove_policy(policy, options, failures)
   if examples == nil and options.examples_optional then return end
   if type(examples) ~= "table" then return fail("has no list `examples`") end
   local count = last_index(examples)
-  if count ~= #examples then return fail("`examples` is not a list") end
+  if not count then return fail("`examples` is not a list") end
   if count == 0 and not options.examples_optional then return fail("has no examples") end
 
   local accepts = options.contracts and options.contracts[policy.module]
-  for i, example in ipairs(examples) do
+  for i = 1, count do
+    local example = examples[i]
     if type(example) ~= "table" or type(example.name) ~= "string" or example.name == "" then
       fail(("example %d has no name"):format(i))
     else
@@ -181,9 +182,12 @@ end
 ---@return string[] failures
 function proof.routes(routes)
   if type(routes) ~= "table" then return { "the route table is no table" } end
+  local count = last_index(routes)
+  if not count then return { "the route table is not a list" } end
+  if count == 0 then return { "the route table is empty" } end
   local failures, seen = {}, {}
-  for i, route in ipairs(routes) do
-    local title = ("route %d"):format(i)
+  for i = 1, count do
+    local route, title = routes[i], ("route %d"):format(i)
     local function fail(message)
       failures[#failures + 1] = title .. ": " .. message
     end
@@ -218,9 +222,6 @@ function proof.routes(routes)
       end
     end
   end
-  local count = last_index(routes)
-  if count ~= #routes then failures[#failures + 1] = "the route table is not a list" end
-  if count == 0 then failures[#failures + 1] = "the route table is empty" end
   return failures
 end
 

@@ -28,7 +28,7 @@ end
 
 local function compile(row)
   local title = ("route %s %s"):format(row[1], row[2])
-  if type(row.action) ~= "string" then error(title .. " names no action", 0) end
+  if type(row.action) ~= "string" or row.action == "" then error(title .. " names no action", 0) end
   if type(row.run) ~= "function" then error(title .. " has nothing to run", 0) end
   local source, field = row.cluster, nil
   if source and source ~= "each" then
