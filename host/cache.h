@@ -10,7 +10,8 @@
 struct cache;
 struct cache_flight; /* a load under way, owned by the caller that leads it */
 
-/* NULL when memory or randomness cannot be had. Holds at most max_entries (the least recently used go first) and max_bytes of values. */
+/* NULL when memory or randomness cannot be had. Holds at most max_entries (the least recently used go first) and
+   max_bytes of values. */
 struct cache *cache_new(size_t max_entries, size_t max_bytes);
 void cache_free(struct cache *cache); /* once every flight has landed and other threads are gone */
 

@@ -24,8 +24,8 @@ static bool is_token(const char *text) {
 
 static bool is_field_value(const char *text) {
     for (const char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return *c == '\t';
+        if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7f)
+            return false;
     return true;
 }
 
