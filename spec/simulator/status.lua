@@ -118,7 +118,7 @@ function status.cause(reason, field, message)
   return { reason = "FieldValue" .. reason, field = field, message = message }
 end
 
---- The causes that say the same are said once in the message. prefix stands before the message where an admission webhook refused.
+--- Causes that say the same are said once in the message. prefix stands before it where an admission webhook refused.
 function status.invalid(resource, name, causes, prefix)
   local messages, said = {}, {}
   for _, cause in ipairs(causes) do
