@@ -8,8 +8,7 @@ local json = require "spec.simulator.json"
 local requests = require "spec.simulator.requests"
 local resources = require "spec.simulator.resources"
 local seed = require "spec.simulator.seed"
-
-local WATCH_ALIVE_MS <const> = 1000
+local watch = require "spec.simulator.watch"
 
 local admin = {}
 
@@ -19,14 +18,6 @@ local function bad(message)
   return { status = 400, body = json.encode { error = message } .. "\n" }
 end
 
-local function open_watches(world)
-  local count, now = 0, clock.monotonic_ms()
-  for state in pairs(world.watches) do
-    if state.polled_ms and now - state.polled_ms < WATCH_ALIVE_MS then count = count + 1 end
-  end
-  return count
-end
-
 local calls = {}
 
 --- GET requests: counts by kind and by "verb resource", open watches, and which headers the last request of each kind
@@ -34,7 +25,7 @@ local calls = {}
 calls["GET requests"] = function(world)
   local counted = world.requests
   return ok { total = counted.total, kinds = json.object(counted.kinds), resources = json.object(counted.resources),
-    last = json.object(counted.last), watches = open_watches(world), revision = world.store.revision }
+    last = json.object(counted.last), watches = watch.count(world), revision = world.store.revision }
 end
 
 --- DELETE requests: counts from zero.

@@ -3,8 +3,8 @@ local demo = {}
 
 demo.NAMESPACE = "domino-compute"
 --- The service account that the service runs as, and one that may do everything, for whoever plays Domino.
-demo.SERVICE_ACCOUNT_TOKEN = "demo-service-account-token"
-demo.CLUSTER_ADMIN_TOKEN = "demo-cluster-admin-token"
+demo.SERVICE_ACCOUNT_TOKEN = "simulator-service-account-token"
+demo.CLUSTER_ADMIN_TOKEN = "simulator-cluster-admin-token"
 
 --- Each token works as an API key and as a bearer token.
 demo.identities = {

@@ -3,9 +3,12 @@ local clock = require "clock"
 local selectors = require "spec.simulator.selectors"
 local status = require "spec.simulator.status"
 local store = require "spec.simulator.store"
+local streams = require "spec.simulator.streams"
 
 local BATCH_BYTES <const> = 65536
 local DEFAULT_TIMEOUT_S <const> = 1800
+--- A stream that is not asked for so long has lost its reader.
+local ALIVE_MS <const> = 1000
 
 local watch = {}
 
@@ -70,7 +73,7 @@ end
 local function stream(world, state)
   return function()
     local now = clock.monotonic_ms()
-    state.polled_ms = now
+    world.watches[state] = now
     world:advance()
     if state.initial then
       local lines = state.initial
@@ -89,14 +92,17 @@ local function stream(world, state)
   end
 end
 
---- A stream of one ERROR event.
-local function expired(requested, oldest)
-  local sent = false
-  return function()
-    if sent then return nil end
-    sent = true
-    return line("ERROR", status.encode(status.too_old(requested, oldest)))
+--- How many watches are still asked for their events; forgets the others.
+function watch.count(world)
+  local count, now = 0, clock.monotonic_ms()
+  for state, asked_ms in pairs(world.watches) do
+    if now - asked_ms < ALIVE_MS then
+      count = count + 1
+    else
+      world.watches[state] = nil
+    end
   end
+  return count
 end
 
 function watch.open(world, target)
@@ -110,7 +116,7 @@ function watch.open(world, target)
   end
   local answer = status.answer(200)
   local now = clock.monotonic_ms()
-  local state = { resource = resource, plural = resource.plural, matches = matches, polled_ms = now,
+  local state = { resource = resource, plural = resource.plural, matches = matches,
     bookmarks = parameters.allowWatchBookmarks == "true" or parameters.allowWatchBookmarks == "1",
     deadline_ms = now + (tonumber(parameters.timeoutSeconds) or DEFAULT_TIMEOUT_S) * 1000 }
   state.bookmark_ms = next_bookmark(world.options, now, state.deadline_ms)
@@ -120,11 +126,12 @@ function watch.open(world, target)
   end
   local cursor, oldest = world.store:cursor(resource.plural, revision)
   if not cursor then
-    answer.stream = expired(revision, oldest)
+    answer.stream = streams.once(line("ERROR", status.encode(status.too_old(revision, oldest))))
     return answer
   end
   state.cursor = cursor
-  world.watches[state] = true
+  watch.count(world)
+  world.watches[state] = now
   answer.stream = stream(world, state)
   return answer
 end

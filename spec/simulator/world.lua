@@ -79,7 +79,7 @@ function world:reset(settings)
   self.operator = operator.new(self)
   self.faults = faults.new()
   self.requests = requests.new()
-  self.watches = setmetatable({}, { __mode = "k" })
+  self.watches = {} -- what each open watch is, with the time when its stream was last asked
   if settings.clusters ~= "none" then
     for _, cluster in ipairs(demo.clusters) do self:add_cluster(json.copy(cluster)) end
   end

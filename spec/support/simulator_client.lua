@@ -6,8 +6,8 @@ local client = {}
 client.__index = client
 
 client.RAYCLUSTERS = "/apis/distributed-compute.dominodatalab.com/v1alpha1/namespaces/domino-compute/rayclusters"
-client.SERVICE = "demo-service-account-token"
-client.ADMIN = "demo-cluster-admin-token"
+client.SERVICE = "simulator-service-account-token"
+client.ADMIN = "simulator-cluster-admin-token"
 
 local function fresh_app()
   for name in pairs(package.loaded) do
