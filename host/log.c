@@ -227,6 +227,19 @@ void log_raw(const char *line, size_t length) {
         atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
 }
 
+void log_append_text(struct buffer *line, const char *text, size_t length, size_t most) {
+    if (length <= most) {
+        buffer_json_string(line, text, length);
+        return;
+    }
+    while (most > 0 && ((unsigned char)text[most] & 0xc0) == 0x80) /* not in the middle of a character */
+        most--;
+    buffer_json_string(line, text, most);
+    if (!line->failed)
+        line->length--; /* the closing quote */
+    buffer_text(line, "…\"");
+}
+
 void log_begin(struct buffer *line, enum log_level level, const char *message) {
     char time[32];
     clock_rfc3339(time, sizeof time);
@@ -236,7 +249,7 @@ void log_begin(struct buffer *line, enum log_level level, const char *message) {
     buffer_text(line, "\",\"level\":\"");
     buffer_text(line, level_names[level]);
     buffer_text(line, "\",\"message\":");
-    buffer_json_string(line, message, strlen(message));
+    log_append_text(line, message, strlen(message), LOG_MAX_MESSAGE_BYTES);
 }
 
 void log_end(struct buffer *line) {
@@ -263,12 +276,10 @@ void log_event(enum log_level level, const char *message, const char *fields) {
 void log_line(enum log_level level, const char *format, ...) {
     if (!log_enabled(level))
         return;
-    char message[LOG_MAX_MESSAGE_BYTES + sizeof "…"];
+    char message[LOG_MAX_MESSAGE_BYTES + 2]; /* one byte too many tells log_begin to cut */
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(message, LOG_MAX_MESSAGE_BYTES + 1, format, arguments);
+    int length = vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    if (length > LOG_MAX_MESSAGE_BYTES)
-        memcpy(message + LOG_MAX_MESSAGE_BYTES, "…", sizeof "…");
     log_event(level, length < 0 ? format : message, NULL);
 }

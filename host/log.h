@@ -10,7 +10,7 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-enum { LOG_MAX_MESSAGE_BYTES = 4096 }; /* of log_line; what is longer is cut */
+enum { LOG_MAX_MESSAGE_BYTES = 4096 }; /* what is longer is cut */
 
 /* Nothing is logged before; the descriptor may block, be a pipe without reader, a full disk. */
 bool log_start(enum log_level level, int descriptor);
@@ -27,6 +27,8 @@ void log_event(enum log_level level, const char *message, const char *fields);
    log_begin clears line and writes time, level and message; append `,"key":value` as often as you like. */
 void log_begin(struct buffer *line, enum log_level level, const char *message);
 void log_end(struct buffer *line);
+/* Appends a JSON string; of a text beyond most bytes the first ones and "…". */
+void log_append_text(struct buffer *line, const char *text, size_t length, size_t most);
 
 /* A line made elsewhere, with its '\n'. */
 void log_raw(const char *line, size_t length);

@@ -1,5 +1,7 @@
 ---@meta log
---- Structured log lines. Never pass a credential.
+--- Structured log lines. Never pass a credential. The host adds `request_id`; `time`, `level` and `message` are its own
+--- too. The first 32 fields by name are written; texts are cut at 1024 bytes, the message at 4096. Of a value that is
+--- no scalar only the type is written.
 local log = {}
 
 ---@param message string
