@@ -1,0 +1,67 @@
+/* What the files of the sandbox share; nobody else includes this. */
+#ifndef HOST_SANDBOX_STATE_H
+#define HOST_SANDBOX_STATE_H
+
+#include "sandbox.h"
+#include "watchdog.h"
+
+enum {
+    SANDBOX_ERROR_BYTES = 4096,    /* of an error message; the rest is cut */
+    SANDBOX_TRACEBACK_LEVELS = 20, /* and as many bytes of traceback, at most about 3 KiB */
+    SANDBOX_MESSAGE_BYTES = 8192,
+    /* C stack that may be in use when a coroutine is entered. Lua bounds nesting inside a coroutine (200 C calls) but
+       not across coroutine.close, so the sandbox does; both together stay below a thread's 1 MiB. */
+    SANDBOX_COROUTINE_STACK_BYTES = 256 * 1024
+};
+
+/* A coroutine that runs, or waits for the one it resumed: what the watchdog's interrupt must reach. */
+struct frame {
+    lua_State *L;
+    struct frame *outer;
+};
+
+struct sandbox {
+    struct watch watch;
+    lua_State *L;
+    size_t memory_limit;
+    size_t string_limit;
+    atomic_size_t memory; /* written by the state's user alone, read by anyone */
+    bool unlimited;       /* while the host itself builds, or ends a state that is spent */
+    bool spent;
+    int depth; /* of nested runs */
+    struct frame main_frame;
+    struct frame *volatile frame; /* the running coroutine */
+    const char *stack_start;      /* where the outermost run began */
+    size_t message_length;
+    char message[SANDBOX_MESSAGE_BYTES]; /* kept outside of Lua, so that a full state can still say what happened */
+};
+
+/* Raises the run's end, or nothing when it has time left. */
+static inline bool sandbox_over(const struct sandbox *sandbox) {
+    return watch_expired(&sandbox->watch);
+}
+
+/* Passes on what no script may catch: the error on top of the stack with this status. */
+void sandbox_pass_on(lua_State *L, int status);
+/* Pushes what tostring shows: never an address. */
+void sandbox_tostring(lua_State *L, int index);
+
+/* Opens the allowed libraries in a fresh state. Raises when memory is exhausted. */
+void sandbox_open_libraries(lua_State *L);
+
+/* Replacements of library functions. */
+int sandbox_string_find(lua_State *L);
+int sandbox_string_match(lua_State *L);
+int sandbox_string_gmatch(lua_State *L);
+int sandbox_string_gsub(lua_State *L);
+int sandbox_table_concat(lua_State *L);
+int sandbox_table_insert(lua_State *L);
+int sandbox_table_move(lua_State *L);
+int sandbox_table_remove(lua_State *L);
+int sandbox_table_sort(lua_State *L);
+int sandbox_table_unpack(lua_State *L);
+int sandbox_coroutine_close(lua_State *L);
+int sandbox_coroutine_resume(lua_State *L);
+int sandbox_coroutine_wrap(lua_State *L);
+
+#endif
