@@ -13,6 +13,7 @@
 struct profile {
     const char *entry; /* module that returns the handler: "scripts.app" */
     struct sandbox_limits limits;
+    int max_states; /* of one generation; 1: the handler keeps its state from request to request */
     bool simulator; /* streaming answers, a clock, dkjson */
 };
 
@@ -22,13 +23,22 @@ struct runtime;
 struct runtime *runtime_open(struct host *host, struct bundle *bundle, const struct profile *profile,
                              struct buffer *error);
 void runtime_close(struct runtime *runtime);
-lua_State *runtime_state(struct runtime *runtime);
 
 /* Calls the handler. Never fails: an error of the script, or a limit, becomes 500 policy_error and is logged.
    Returns false when the state must be thrown away (a limit was hit). */
 bool runtime_serve(struct runtime *runtime, const struct request *request, struct response *response);
 
-/* For bindings: the services, and the request that this state is answering (its call context is NULL while a bundle
+/* The stream function of the answer just served, 0 when it does not stream; it lives until runtime_stream_drop. */
+int runtime_stream_take(struct runtime *runtime);
+enum stream_step runtime_stream_step(struct runtime *runtime, int stream, struct buffer *chunk);
+void runtime_stream_drop(struct runtime *runtime, int stream);
+
+/* Runs function under the limits, with argument as its light userdata: for commands that look into a bundle.
+   False and a message when it raises. Inside, runtime_require pushes a module's value. */
+bool runtime_run(struct runtime *runtime, lua_CFunction function, void *argument, struct buffer *error);
+void runtime_require(lua_State *L, const char *module);
+
+/* For bindings (host/bind/context.c): the services, and the request that this state is answering (NULL while a bundle
    loads, when nothing outside may be called). Works from any coroutine of the state. */
 struct host *runtime_host(lua_State *L);
 struct call_context *runtime_call(lua_State *L);

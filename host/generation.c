@@ -1,0 +1,215 @@
+#include "generation.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "clock.h"
+
+enum { STREAM_POLL_MS = 5 };
+
+struct generation {
+    atomic_uint references;
+    struct host *host;
+    struct bundle *bundle;
+    const struct profile *profile;
+    pthread_mutex_t mutex;
+    pthread_cond_t returned;
+    struct runtime **idle; /* a stack: the state used last is the warmest */
+    int idle_count;
+    int state_count;
+};
+
+const struct bundle *generation_bundle(const struct generation *generation) {
+    return generation->bundle;
+}
+
+static void generation_free(struct generation *generation) {
+    for (int i = 0; i < generation->idle_count; i++)
+        runtime_close(generation->idle[i]);
+    free(generation->idle);
+    bundle_release(generation->bundle);
+    pthread_cond_destroy(&generation->returned);
+    pthread_mutex_destroy(&generation->mutex);
+    free(generation);
+}
+
+struct generation *generation_open(struct host *host, struct bundle *bundle, const struct profile *profile,
+                                   struct buffer *error) {
+    struct generation *generation = calloc(1, sizeof *generation);
+    struct runtime **idle = calloc((size_t)profile->max_states, sizeof *idle);
+    struct runtime *first = generation && idle ? runtime_open(host, bundle, profile, error) : NULL;
+    if (!first) {
+        if (!generation || !idle)
+            buffer_text(error, "out of memory");
+        free(generation);
+        free(idle);
+        return NULL;
+    }
+    atomic_init(&generation->references, 1);
+    generation->host = host;
+    generation->bundle = bundle_reference(bundle);
+    generation->profile = profile;
+    generation->idle = idle;
+    generation->idle[generation->idle_count++] = first;
+    generation->state_count = 1;
+    pthread_mutex_init(&generation->mutex, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&generation->returned, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return generation;
+}
+
+/* A state of one's own: an idle one, a new one, or the next that is given back. NULL past the deadline or when no new
+   one can be made. */
+static struct runtime *take(struct generation *generation, int64_t deadline_ms) {
+    struct timespec until = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
+    pthread_mutex_lock(&generation->mutex);
+    while (generation->idle_count == 0 && generation->state_count >= generation->profile->max_states)
+        if (pthread_cond_timedwait(&generation->returned, &generation->mutex, &until) == ETIMEDOUT)
+            break;
+    struct runtime *runtime = NULL;
+    bool make = false;
+    if (generation->idle_count > 0) {
+        runtime = generation->idle[--generation->idle_count];
+    } else if (generation->state_count < generation->profile->max_states) {
+        generation->state_count++;
+        make = true;
+    }
+    pthread_mutex_unlock(&generation->mutex);
+    if (!make)
+        return runtime;
+    struct buffer ignored = {0}; /* the first state loaded from the same bytes: this is want of memory */
+    runtime = runtime_open(generation->host, generation->bundle, generation->profile, &ignored);
+    buffer_free(&ignored);
+    if (!runtime) {
+        pthread_mutex_lock(&generation->mutex);
+        generation->state_count--;
+        pthread_cond_signal(&generation->returned);
+        pthread_mutex_unlock(&generation->mutex);
+    }
+    return runtime;
+}
+
+static void give(struct generation *generation, struct runtime *runtime, bool reusable) {
+    if (!reusable)
+        runtime_close(runtime);
+    pthread_mutex_lock(&generation->mutex);
+    if (reusable)
+        generation->idle[generation->idle_count++] = runtime;
+    else
+        generation->state_count--;
+    pthread_cond_signal(&generation->returned);
+    pthread_mutex_unlock(&generation->mutex);
+}
+
+/* A streaming answer: its function lives in one state, which it borrows for each step. */
+struct stream {
+    struct generation *generation;
+    struct runtime *runtime;
+    int function;
+};
+
+static enum stream_step stream_step(void *context, struct buffer *chunk) {
+    struct stream *stream = context;
+    struct runtime *runtime = take(stream->generation, clock_monotonic_ms() + 60000);
+    if (!runtime)
+        return STREAM_ABORT;
+    enum stream_step step = STREAM_ABORT; /* the state was lost to a limit, and the stream with it */
+    if (runtime == stream->runtime)
+        step = runtime_stream_step(runtime, stream->function, chunk);
+    give(stream->generation, runtime, true);
+    if (step == STREAM_WAIT) {
+        struct timespec pause = {0, STREAM_POLL_MS * 1000000};
+        nanosleep(&pause, NULL);
+    }
+    return step;
+}
+
+static void stream_free(void *context) {
+    struct stream *stream = context;
+    struct runtime *runtime = take(stream->generation, clock_monotonic_ms() + 60000);
+    if (runtime) {
+        if (runtime == stream->runtime)
+            runtime_stream_drop(runtime, stream->function);
+        give(stream->generation, runtime, true);
+    }
+    generation_release(stream->generation);
+    free(stream);
+}
+
+static void attach_stream(struct generation *generation, struct runtime *runtime, struct response *response) {
+    int function = runtime_stream_take(runtime);
+    if (!function)
+        return;
+    struct stream *stream = malloc(sizeof *stream);
+    if (!stream) {
+        runtime_stream_drop(runtime, function);
+        response->failed = true;
+        return;
+    }
+    atomic_fetch_add_explicit(&generation->references, 1, memory_order_relaxed);
+    *stream = (struct stream){generation, runtime, function};
+    response->stream = stream_step;
+    response->stream_context = stream;
+    response->stream_free = stream_free;
+}
+
+void generation_serve(struct generation *generation, const struct request *request, struct response *response) {
+    struct runtime *runtime = take(generation, request->call->deadline_ms);
+    if (!runtime) {
+        response_problem(response, 503, "overloaded", "The service is busy; try again in a moment.",
+                         request->call->request_id);
+        response_header(response, "Retry-After", "1");
+        return;
+    }
+    bool reusable = runtime_serve(runtime, request, response);
+    if (reusable)
+        attach_stream(generation, runtime, response);
+    give(generation, runtime, reusable);
+}
+
+void generation_release(struct generation *generation) {
+    if (generation && atomic_fetch_sub_explicit(&generation->references, 1, memory_order_acq_rel) == 1)
+        generation_free(generation);
+}
+
+struct slot {
+    pthread_mutex_t mutex; /* held for a pointer copy and a count */
+    struct generation *current;
+};
+
+struct slot *slot_new(void) {
+    struct slot *slot = calloc(1, sizeof *slot);
+    if (slot)
+        pthread_mutex_init(&slot->mutex, NULL);
+    return slot;
+}
+
+void slot_publish(struct slot *slot, struct generation *generation) {
+    pthread_mutex_lock(&slot->mutex);
+    struct generation *old = slot->current;
+    slot->current = generation;
+    pthread_mutex_unlock(&slot->mutex);
+    generation_release(old);
+}
+
+struct generation *slot_acquire(struct slot *slot) {
+    pthread_mutex_lock(&slot->mutex);
+    struct generation *generation = slot->current;
+    if (generation)
+        atomic_fetch_add_explicit(&generation->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&slot->mutex);
+    return generation;
+}
+
+void slot_free(struct slot *slot) {
+    if (!slot)
+        return;
+    slot_publish(slot, NULL);
+    pthread_mutex_destroy(&slot->mutex);
+    free(slot);
+}
