@@ -149,6 +149,17 @@ static void show_level(const void *member, struct buffer *out) {
     buffer_format(out, "\"%s\"", level_names[*(const enum log_level *)member]);
 }
 
+static bool parse_examples(const struct setting *setting, const char *value, void *member) {
+    (void)setting;
+    bool *optional = member;
+    *optional = strcmp(value, "optional") == 0;
+    return *optional || strcmp(value, "required") == 0;
+}
+
+static void show_examples(const void *member, struct buffer *out) {
+    buffer_text(out, *(const bool *)member ? "\"optional\"" : "\"required\"");
+}
+
 static const struct setting_kind url = {
     parse_url, show_url, "an http or https URL without credentials, query and fragment, at most 511 bytes"};
 static const struct setting_kind namespace = {parse_namespace, show_text,
@@ -156,6 +167,7 @@ static const struct setting_kind namespace = {parse_namespace, show_text,
 static const struct setting_kind level = {parse_level, show_level, "debug, info, warning or error"};
 static const struct setting_kind address = {parse_listen, show_text,
                                             "address:port, such as 0.0.0.0:6000 or [::1]:6000"};
+static const struct setting_kind examples = {parse_examples, show_examples, "required or optional"};
 static const struct setting_kind path = {parse_text, show_text, NULL};
 static const struct setting_kind number = {parse_number, show_number, NULL};
 
@@ -175,6 +187,10 @@ const struct setting config_settings[] = {
     {"SCRIPTS_DIR", "scripts", "directory of the endpoints", &path, MEMBER(scripts_dir), 0, 0},
     {"POLICIES_DIR", "policies", "directory of the rules", &path, MEMBER(policies_dir), 0, 0},
     {"SIMULATOR_DIR", "spec/simulator", "where `demo` finds the simulator", &path, MEMBER(simulator_dir), 0, 0},
+    {"STATE_DIR", "", "directory that keeps the last good scripts and policies for the next start; empty: none", &path,
+     MEMBER(state_dir), 0, 0},
+    {"POLICY_EXAMPLES", "required", "`required`: a policy without examples is refused; `optional`: it is not",
+     &examples, MEMBER(policy_examples_optional), 0, 0},
     {"IDENTITY_TTL_SECONDS", "10", "how long Domino's answer for a credential is reused, 0 to 3600; 0: never", &number,
      MEMBER(identity_ttl_seconds), 0, 3600},
     {"REQUEST_TIMEOUT_SECONDS", "10", "for a whole request, upstream calls and retries included, 1 to 60", &number,

@@ -20,6 +20,8 @@ struct config {
     const char *scripts_dir;
     const char *policies_dir;
     const char *simulator_dir;
+    const char *state_dir; /* "" when not set */
+    bool policy_examples_optional;
     long identity_ttl_seconds; /* 0: off */
     long request_timeout_seconds;
     long kube_max_stale_seconds;

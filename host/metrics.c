@@ -256,6 +256,10 @@ void metric_set(struct metric *metric, const char *const *values, double value) 
     series_set(metric_series(metric, values), value);
 }
 
+void metric_hide(struct metric *metric, const char *const *values) {
+    series_set(metric_series(metric, values), (double)NAN);
+}
+
 void metric_observe(struct metric *metric, const char *const *values, double seconds) {
     series_observe(metric_series(metric, values), seconds);
 }

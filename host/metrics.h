@@ -32,6 +32,8 @@ size_t metric_label_count(const struct metric *metric);
 /* values: as many as the family has labels. */
 void metric_add(struct metric *metric, const char *const *values, double amount);
 void metric_set(struct metric *metric, const char *const *values, double value);
+/* A gauge's series is no longer shown, until it is set again: the old value of an info metric. */
+void metric_hide(struct metric *metric, const char *const *values);
 void metric_observe(struct metric *metric, const char *const *values, double seconds);
 
 /* The same in two steps, for series that are known beforehand and touched often. NULL, which the functions below

@@ -84,7 +84,8 @@ static void append_metric(const struct metric *metric, void *context) {
     }
     for (size_t i = 0; i < METRIC_CHAINS; i++)
         for (const struct series *series = metric->chains[i]; series; series = series->next)
-            sorted[count++] = series;
+            if (!isnan(atomic_load_explicit(&series->value, memory_order_relaxed))) /* hidden */
+                sorted[count++] = series;
     qsort(sorted, count, sizeof(const struct series *), by_labels);
     if (count) {
         buffer_format(out, "# HELP %s ", metric->name);
