@@ -15,6 +15,9 @@ build: .deps-build ## compile
 	cmake -S . -B $(BUILD) >/dev/null
 	cmake --build $(BUILD) -j 2 -- --no-print-directory -s
 
+run: build ## the main job on loopback: service, simulated Domino and Kubernetes
+	$(BUILD)/rayclusterscaler demo
+
 test: build .deps-test build/tools ## everything that must hold
 	$(BUSTED)
 
@@ -37,4 +40,4 @@ build/tools: spec/helm/tools.sh | .deps-test
 	spec/helm/tools.sh $@
 	@touch $@
 
-.PHONY: help build test
+.PHONY: help build run test

@@ -1,0 +1,55 @@
+#include "program.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "sandbox.h"
+
+const char *lookup_environment(const char *name) {
+    return getenv(name);
+}
+
+static sigset_t ending_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    return set;
+}
+
+bool program_start(struct config *config, lookup_function *lookup, struct buffer *error) {
+    char text[512] = "";
+    sigset_t set = ending_signals();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (!config_read(config, lookup, text, sizeof text)) {
+        buffer_text(error, text);
+        return false;
+    }
+    if (!log_start(config->log_level, STDOUT_FILENO) || !sandbox_start()) {
+        buffer_text(error, "cannot start a thread");
+        return false;
+    }
+    return true;
+}
+
+void program_wait(void) {
+    sigset_t set = ending_signals();
+    int received;
+    sigwait(&set, &received);
+}
+
+void program_stop(void) {
+    sandbox_stop();
+    log_stop();
+}
+
+int program_fail(struct buffer *error) {
+    fprintf(stderr, "rayclusterscaler: %s\n", error->length ? error->data : "cannot start");
+    buffer_free(error);
+    return 1;
+}

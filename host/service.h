@@ -1,0 +1,28 @@
+/* The service between the server and the scripts: probes, the current generation, the access log, metrics. */
+#ifndef HOST_SERVICE_H
+#define HOST_SERVICE_H
+
+#include "generation.h"
+#include "host.h"
+#include "server.h"
+
+struct service;
+
+/* host outlives the service. */
+struct service *service_new(struct host *host);
+void service_free(struct service *service);
+struct slot *service_slot(struct service *service);
+
+/* Who publishes generations, for /readyz and /policy; before any request. */
+struct reload;
+void service_use(struct service *service, struct reload *reload);
+
+/* For struct server_options, with the service as context. */
+void service_handle(void *context, const struct request *request, struct response *response);
+void service_done(void *context, const struct request *request, const struct response *response, int64_t duration_us);
+void service_refused(void *context, int status);
+
+/* The admin listener's handler: /healthz, /readyz, /metrics, /policy. */
+void service_handle_admin(void *context, const struct request *request, struct response *response);
+
+#endif
