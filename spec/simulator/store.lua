@@ -97,14 +97,18 @@ function store.at_revision(bytes, revision)
   return (bytes:gsub('"resourceVersion":"%d+"', ('"resourceVersion":"%d"'):format(revision), 1))
 end
 
+--- The entry as it would stand at a later revision.
+local function at(entry, revision)
+  local new = {}
+  for field, value in pairs(entry) do new[field] = value end
+  new.revision, new.bytes = revision, store.at_revision(entry.bytes, revision)
+  return new
+end
+
 --- Writes an entry again with nothing but a new revision, without decoding it.
 function store:touch(plural, entry)
   self.revision = self.revision + 1
-  local new = {}
-  for field, value in pairs(entry) do new[field] = value end
-  new.revision = self.revision
-  new.bytes = store.at_revision(entry.bytes, self.revision)
-  return commit(self, plural, new)
+  return commit(self, plural, at(entry, self.revision))
 end
 
 --- Takes the object over with exactly these bytes. One that is not newer than the store has always been there: the
@@ -122,9 +126,7 @@ end
 function store:delete(plural, entry)
   local kind = self.kinds[plural]
   self.revision = self.revision + 1
-  local object = store.object(entry)
-  object.metadata.resourceVersion = tostring(self.revision)
-  local last = make_entry(object, json.encode(object))
+  local last = at(entry, self.revision)
   kind.entries[entry.key] = nil
   table.remove(kind.keys, position_of(kind.keys, entry.key))
   local event = { type = "DELETED", revision = self.revision, entry = last, previous = entry }
