@@ -234,8 +234,10 @@ void series_add(struct series *series, double amount) {
 }
 
 void series_set(struct series *series, double value) {
-    if (series)
-        atomic_store_explicit(&series->value, value, memory_order_relaxed);
+    if (!series)
+        return;
+    atomic_store_explicit(&series->value, value, memory_order_relaxed);
+    atomic_store_explicit(&series->hidden, false, memory_order_relaxed);
 }
 
 void series_observe(struct series *series, double seconds) {
@@ -257,7 +259,9 @@ void metric_set(struct metric *metric, const char *const *values, double value) 
 }
 
 void metric_hide(struct metric *metric, const char *const *values) {
-    series_set(metric_series(metric, values), (double)NAN);
+    struct series *series = metric_series(metric, values);
+    if (series)
+        atomic_store_explicit(&series->hidden, true, memory_order_relaxed);
 }
 
 void metric_observe(struct metric *metric, const char *const *values, double seconds) {

@@ -13,9 +13,10 @@ struct series {
     struct series *next; /* in its chain; set once */
     const struct metric *metric;
     uint64_t hash;
-    char *key;                     /* the values, each with its '\0' */
-    char *labels;                  /* as in the text: a="1",b="2" */
-    _Atomic double value;          /* a histogram's sum */
+    char *key;            /* the values, each with its '\0' */
+    char *labels;         /* as in the text: a="1",b="2" */
+    _Atomic double value; /* a histogram's sum */
+    atomic_bool hidden;
     atomic_uint_fast64_t counts[]; /* of a histogram: one a bucket, not cumulative, and one for +Inf */
 };
 

@@ -84,7 +84,7 @@ static void append_metric(const struct metric *metric, void *context) {
     }
     for (size_t i = 0; i < METRIC_CHAINS; i++)
         for (const struct series *series = metric->chains[i]; series; series = series->next)
-            if (!isnan(atomic_load_explicit(&series->value, memory_order_relaxed))) /* hidden */
+            if (!atomic_load_explicit(&series->hidden, memory_order_relaxed))
                 sorted[count++] = series;
     qsort(sorted, count, sizeof(const struct series *), by_labels);
     if (count) {

@@ -34,6 +34,8 @@ describe("host/config", function()
       ADMIN_LISTEN = "0.0.0.0:6001",
       SCRIPTS_DIR = "scripts",
       POLICIES_DIR = "policies",
+      POLICY_EXAMPLES = "required",
+      STATE_DIR = "",
       SIMULATOR_DIR = "spec/simulator",
       IDENTITY_TTL_SECONDS = 10,
       REQUEST_TIMEOUT_SECONDS = 10,
