@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "bind/bind.h"
 #include "bind/json_encode.h"
 #include "json_span.h"
 

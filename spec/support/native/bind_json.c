@@ -1,5 +1,5 @@
 /* `require "native.bind_json"`: the Lua module json itself. */
-#include "bind/json.h"
+#include "bind/bind.h"
 
 int luaopen_native_bind_json(lua_State *L);
 

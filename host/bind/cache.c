@@ -1,0 +1,148 @@
+#include "../cache.h"
+
+#include <lauxlib.h>
+
+#include "bind/bind.h"
+#include "bind/pack.h"
+#include "runtime.h"
+
+/* What a fetch holds of the cache. It exists before anything is taken: whatever a script does or dies of, its flight
+   is landed, and those who wait for it go on. */
+struct slot {
+    struct cache *cache;
+    struct cache_flight *flight;
+    struct bytes *value;
+    struct buffer packed;
+    bool busy; /* its load is running: a fetch inside of it needs another slot */
+};
+
+static const char slot_metatable; /* registry key, by address */
+
+static void clear_slot(struct slot *slot) {
+    if (slot->flight)
+        cache_land(slot->cache, slot->flight, false, NULL, 0);
+    bytes_release(slot->value);
+    buffer_free(&slot->packed);
+    *slot = (struct slot){0};
+}
+
+static int f_clear_slot(lua_State *L) {
+    clear_slot(lua_touserdata(L, 1));
+    return 0;
+}
+
+static struct slot *push_new_slot(lua_State *L) {
+    struct slot *slot = lua_newuserdatauv(L, sizeof *slot, 0);
+    *slot = (struct slot){0};
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &slot_metatable);
+    lua_setmetatable(L, -2);
+    return slot;
+}
+
+/* The state's own slot, so that a hit allocates nothing but its value. */
+static struct slot *push_slot(lua_State *L) {
+    struct slot *slot = lua_touserdata(L, lua_upvalueindex(1));
+    if (slot->busy)
+        return push_new_slot(L);
+    clear_slot(slot); /* of a fetch that ended in an error */
+    lua_pushvalue(L, lua_upvalueindex(1));
+    return slot;
+}
+
+static struct call_context *check_call(lua_State *L, struct cache **cache) {
+    struct call_context *call = runtime_call(L);
+    *cache = runtime_host(L)->cache;
+    if (!call || !*cache)
+        luaL_error(L, "the cache is there for requests, not while a bundle loads");
+    return call;
+}
+
+static struct span check_span(lua_State *L, int argument) {
+    struct span span;
+    span.data = luaL_checklstring(L, argument, &span.length);
+    return span;
+}
+
+enum { TTL = 3, LOAD = 4, SLOT = 5 };
+
+static int lead(lua_State *L, struct slot *slot) {
+    slot->busy = true;
+    lua_toclose(L, SLOT);
+    lua_pushvalue(L, LOAD);
+    lua_call(L, 0, 2);
+    bool ok = !lua_isnil(L, -2);
+    const char *wrong = bind_pack(L, ok ? -2 : -1, &slot->packed);
+    if (wrong)
+        return luaL_error(L, "cache.fetch: what load returned cannot be kept: %s", wrong);
+    slot->value = bytes_copy(slot->packed.data, slot->packed.length);
+    if (!slot->value)
+        return luaL_error(L, "out of memory");
+    cache_land(slot->cache, slot->flight, ok, slot->value, lua_tointeger(L, TTL));
+    slot->flight = NULL;
+    return ok ? (lua_pop(L, 1), 1) : 2;
+}
+
+static int f_fetch(lua_State *L) {
+    struct cache *cache;
+    struct span scope = check_span(L, 1), key = check_span(L, 2);
+    lua_Integer ttl_ms = luaL_checkinteger(L, TTL);
+    luaL_argcheck(L, ttl_ms >= 0, TTL, "must not be negative");
+    luaL_checktype(L, LOAD, LUA_TFUNCTION);
+    struct call_context *call = check_call(L, &cache);
+    lua_settop(L, LOAD);
+    struct slot *slot = push_slot(L);
+    slot->cache = cache;
+    enum cache_outcome outcome = cache_begin(cache, scope, key, ttl_ms, call->deadline_ms, &slot->value, &slot->flight);
+    switch (outcome) {
+    case CACHE_LEAD:
+        return lead(L, slot);
+    case CACHE_FAILED:
+        lua_pushnil(L);
+        break;
+    case CACHE_HIT:
+        break;
+    case CACHE_TIMEOUT:
+        lua_pushnil(L);
+        lua_createtable(L, 0, 2);
+        lua_pushliteral(L, "timeout");
+        lua_setfield(L, -2, "code");
+        lua_pushliteral(L, "the request's deadline passed while another request was loading this");
+        lua_setfield(L, -2, "message");
+        return 2;
+    case CACHE_NESTED:
+        return luaL_error(L, "cache.fetch: a load fetches the key that it loads");
+    case CACHE_MEMORY:
+        return luaL_error(L, "out of memory");
+    }
+    bind_unpack(L, (struct span){slot->value->data, slot->value->length});
+    bytes_release(slot->value);
+    slot->value = NULL;
+    return outcome == CACHE_HIT ? 1 : 2;
+}
+
+static int f_drop(lua_State *L) {
+    struct cache *cache;
+    struct span scope = check_span(L, 1), key = check_span(L, 2);
+    check_call(L, &cache);
+    cache_drop(cache, scope, key);
+    return 0;
+}
+
+int luaopen_bind_cache(lua_State *L) {
+    lua_createtable(L, 0, 3);
+    lua_pushcfunction(L, f_clear_slot);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, f_clear_slot);
+    lua_setfield(L, -2, "__close");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &slot_metatable);
+
+    lua_createtable(L, 0, 2);
+    push_new_slot(L);
+    lua_pushcclosure(L, f_fetch, 1);
+    lua_setfield(L, -2, "fetch");
+    lua_pushcfunction(L, f_drop);
+    lua_setfield(L, -2, "drop");
+    return 1;
+}
