@@ -109,6 +109,9 @@ describe("the simulator's API server", function()
     assert.equal(403, simulator:get(RAYCLUSTERS).status)
     simulator:call("POST", "accounts", { token = client.SERVICE, remove = true })
     assert.equal(401, simulator:get(RAYCLUSTERS).status)
+    simulator:call("POST", "accounts", { token = "rotated" })
+    simulator.token = "rotated"
+    assert.equal(200, simulator:get(RAYCLUSTERS).status)
   end)
 
   it("refuses what the operator's webhook refuses", function()
@@ -239,5 +242,16 @@ describe("a watch at the simulator", function()
     simulator:call("POST", "churn", { events = 30 })
     assert.same({ "", "end" }, { client.read(slow) })
     assert.truthy(client.read(watch(from)):find('"code":410', 1, true))
+  end)
+
+  it("ends when all begins anew, and so does whoever comes back", function()
+    for _, call in ipairs { "restart", "reset" } do
+      local from = "&resourceVersion=" .. simulator:call("GET", "requests").revision
+      local answer = watch(from)
+      assert.same({ "", "open" }, { client.read(answer) })
+      simulator:call("POST", call)
+      assert.same({ "", "end" }, { client.read(answer) })
+      assert.truthy(client.read(watch(from)):find('"code":410', 1, true))
+    end
   end)
 end)

@@ -47,7 +47,7 @@ calls["GET demo"] = function(world)
   }))
 end
 
---- POST reset { revision, clusters = "demo" | "none" }.
+--- POST reset { revision, clusters = "demo" | "none" }: as new. Ends all watches.
 calls["POST reset"] = function(world, settings)
   world:reset(settings)
   return ok { revision = world.store.revision }
@@ -137,6 +137,12 @@ calls["POST compact"] = function(world)
   return ok { revision = world.store.revision }
 end
 
+--- POST restart: ends all watches and forgets history; whoever goes on has to list again.
+calls["POST restart"] = function(world)
+  world:restart()
+  return ok { revision = world.store.revision }
+end
+
 --- GET options, POST options { … }: see world.lua.
 calls["GET options"] = function(world) return ok(json.copy(world.options)) end
 
@@ -150,13 +156,12 @@ calls["POST options"] = function(world, settings)
   return ok(json.copy(world.options))
 end
 
---- POST accounts { token, user, rules }: who may do what at the API server; { token, remove = true } revokes it.
+--- POST accounts { token, user, rules }: who may do what at the API server, as the service's account where nothing is
+--- said; { token, remove = true } revokes it.
 calls["POST accounts"] = function(world, settings)
   if type(settings.token) ~= "string" then return bad "token is missing" end
-  local known = world.accounts[demo.SERVICE_ACCOUNT_TOKEN] or {}
   world.accounts[settings.token] = settings.remove ~= true and {
-    user = settings.user or known.user or "system:serviceaccount:domino-field:rayclusterscaler",
-    rules = settings.rules or known.rules or {},
+    user = settings.user or demo.SERVICE_ACCOUNT.user, rules = settings.rules or demo.SERVICE_ACCOUNT.rules,
   } or nil
   return ok()
 end

@@ -6,6 +6,13 @@ demo.NAMESPACE = "domino-compute"
 demo.SERVICE_ACCOUNT_TOKEN = "simulator-service-account-token"
 demo.CLUSTER_ADMIN_TOKEN = "simulator-cluster-admin-token"
 
+--- What the service may do: what the recordings were made with.
+demo.SERVICE_ACCOUNT = {
+  user = "system:serviceaccount:domino-field:rayclusterscaler",
+  rules = { { namespace = demo.NAMESPACE, resources = { "rayclusters" },
+    verbs = { "get", "list", "watch", "patch" } } },
+}
+
 --- Each token works as an API key and as a bearer token.
 demo.identities = {
   { role = "admin", name = "ada_admin", token = "demo-admin-token", id = "5d1f1622fdfe52c4e28e6001" },

@@ -75,6 +75,7 @@ local function stream(world, state)
     local now = clock.monotonic_ms()
     world.watches[state] = now
     world:advance()
+    if state.epoch ~= world.epoch then return nil end
     if state.initial then
       local lines = state.initial
       state.initial = nil
@@ -116,7 +117,7 @@ function watch.open(world, target)
   end
   local answer = status.answer(200)
   local now = clock.monotonic_ms()
-  local state = { resource = resource, plural = resource.plural, matches = matches,
+  local state = { resource = resource, plural = resource.plural, epoch = world.epoch, matches = matches,
     bookmarks = parameters.allowWatchBookmarks == "true" or parameters.allowWatchBookmarks == "1",
     deadline_ms = now + (tonumber(parameters.timeoutSeconds) or DEFAULT_TIMEOUT_S) * 1000 }
   state.bookmark_ms = next_bookmark(world.options, now, state.deadline_ms)

@@ -9,7 +9,7 @@ local operator = require "spec.simulator.operator"
 local requests = require "spec.simulator.requests"
 local store = require "spec.simulator.store"
 
-local START_REVISION <const> = 1000
+local REVISION_GAP <const> = 1000
 
 local world = {}
 world.__index = world
@@ -25,14 +25,10 @@ local function default_options()
   }
 end
 
---- The accounts by bearer token: the service's, bound as the README of the recordings says, and one for everything.
+--- The API server's accounts by bearer token.
 local function default_accounts()
   return {
-    [demo.SERVICE_ACCOUNT_TOKEN] = {
-      user = "system:serviceaccount:domino-field:rayclusterscaler",
-      rules = { { namespace = demo.NAMESPACE, resources = { "rayclusters" },
-        verbs = { "get", "list", "watch", "patch" } } },
-    },
+    [demo.SERVICE_ACCOUNT_TOKEN] = demo.SERVICE_ACCOUNT,
     [demo.CLUSTER_ADMIN_TOKEN] = {
       user = "kubernetes-admin",
       rules = { { namespace = "*", resources = { "*" }, verbs = { "*" } } },
@@ -68,14 +64,23 @@ function world:add_cluster(settings)
   return entry
 end
 
---- Back to the start. settings: revision, clusters ("demo", the default, or "none").
+--- Ends every watch, forgets all history and leaves a gap in the revisions, so that everybody has to list again.
+function world:restart()
+  self.epoch = self.epoch + 1
+  self.store.revision = self.store.revision + REVISION_GAP
+  self.store:compact()
+end
+
+--- Back to the start. settings: revision (else one that nobody has seen yet), clusters ("demo", as without, or "none").
 function world:reset(settings)
+  local revision = settings.revision or self.store and self.store.revision + REVISION_GAP or REVISION_GAP
+  self.epoch = (self.epoch or 0) + 1
   self.options = default_options()
   self.accounts = default_accounts()
   self.people = demo.identities
   self.identities = domino.identities(demo.identities)
   self.next_uid = uid_source()
-  self.store = store.new(settings.revision or START_REVISION, self.options)
+  self.store = store.new(revision, self.options)
   self.operator = operator.new(self)
   self.faults = faults.new()
   self.requests = requests.new()
