@@ -198,6 +198,9 @@ const struct setting config_settings[] = {
     {"KUBE_MAX_STALE_SECONDS", "5",
      "how far the copy of the clusters may lag before Kubernetes is asked instead, 0 to 3600", &number,
      MEMBER(kube_max_stale_seconds), 0, 3600},
+    {"DRAIN_SECONDS", "5",
+     "after SIGTERM, how long to serve on while not ready, so that no new callers are sent here, 0 to 300", &number,
+     MEMBER(drain_seconds), 0, 300},
     {0},
 };
 

@@ -25,6 +25,7 @@ struct config {
     long identity_ttl_seconds; /* 0: off */
     long request_timeout_seconds;
     long kube_max_stale_seconds;
+    long drain_seconds;
 };
 
 struct setting_kind;

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -41,6 +42,26 @@ void program_wait(void) {
     sigset_t set = ending_signals();
     int received;
     sigwait(&set, &received);
+}
+
+void program_linger(long seconds) {
+    sigset_t set = ending_signals();
+    struct timespec span = {seconds, 0};
+    int received = sigtimedwait(&set, NULL, &span);
+    if (received > 0)
+        _exit(128 + received);
+}
+
+/* A second signal, while requests in flight are finished. */
+static void end_now(int received) {
+    _exit(128 + received);
+}
+
+void program_end_on_signal(void) {
+    sigset_t set = ending_signals();
+    signal(SIGINT, end_now);
+    signal(SIGTERM, end_now);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 void program_stop(void) {

@@ -16,6 +16,10 @@ const char *lookup_environment(const char *name);
    line in error. */
 bool program_start(struct config *config, lookup_function *lookup, struct buffer *error);
 void program_wait(void); /* for SIGINT or SIGTERM */
+/* Waits that long; a signal meanwhile ends the process at once. */
+void program_linger(long seconds);
+/* From here on a signal ends the process at once. */
+void program_end_on_signal(void);
 void program_stop(void);
 
 /* Prints the error as this program does and returns the exit status 1; frees error. */

@@ -149,6 +149,14 @@ void serve_close(struct serve *serve) {
     free(serve);
 }
 
+void serve_drain(struct serve *serve) {
+    log_line(LOG_INFO, "ending: not ready from now on, serving for another %ld s", serve->config->drain_seconds);
+    service_drain(serve->service);
+    server_drain(serve->server);
+    program_linger(serve->config->drain_seconds);
+    program_end_on_signal();
+}
+
 int command_serve(void) {
     struct buffer error = {0};
     struct config config;
@@ -157,7 +165,7 @@ int command_serve(void) {
     struct serve *serve = serve_open(&config, lookup_environment, &error);
     if (serve) {
         program_wait();
-        log_line(LOG_INFO, "stopping");
+        serve_drain(serve);
     }
     serve_close(serve);
     program_stop();

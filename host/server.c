@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,12 +27,15 @@ enum {
     CONNECTION_QUEUE = 256,
     MAX_TARGET_BYTES = 8192,
     WRITE_BATCH_BYTES = 256 * 1024,
+    STOP_POLL_MS = 20,
 };
 
 struct server {
     struct server_options options;
     struct mg_context *context;
     int port;
+    atomic_bool draining;
+    atomic_int active; /* requests between their first line and their answer's last byte */
 };
 
 /* civetweb asks for its small stacks through the PLT, so the program's own definition decides. */
@@ -137,6 +141,12 @@ static bool write_response(struct mg_connection *connection, struct worker *work
     return !out->failed && (out->length == 0 || write_all(connection, out->data, out->length));
 }
 
+static int socket_port(const struct sockaddr_storage *address) {
+    if (address->ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)address)->sin_port);
+    return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port) : -1;
+}
+
 /* civetweb keeps its socket to itself; the simulator finds it by the peer's port to see a peer that left. */
 static int find_socket(int peer_port) {
     for (int descriptor = 3; descriptor < 4096; descriptor++) {
@@ -144,12 +154,7 @@ static int find_socket(int peer_port) {
         socklen_t size = sizeof address;
         if (getpeername(descriptor, (struct sockaddr *)&address, &size) != 0)
             continue;
-        in_port_t port = 0;
-        if (address.ss_family == AF_INET)
-            port = ((struct sockaddr_in *)&address)->sin_port;
-        else if (address.ss_family == AF_INET6)
-            port = ((struct sockaddr_in6 *)&address)->sin6_port;
-        if (ntohs(port) == peer_port)
+        if (socket_port(&address) == peer_port)
             return descriptor;
     }
     return -1;
@@ -245,7 +250,7 @@ static bool wants_close(const struct request *request, const char *version) {
     return strcmp(version, "1.1") != 0;
 }
 
-static void handle(struct mg_connection *connection, const struct server *server, struct worker *worker,
+static void handle(struct mg_connection *connection, struct server *server, struct worker *worker,
                    struct call_context *call) {
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct header headers[MG_MAX_HEADERS];
@@ -287,7 +292,8 @@ static void handle(struct mg_connection *connection, const struct server *server
             response_problem(response, 500, "internal", "The service ran out of memory.", call->request_id);
     }
 
-    bool close = response->close || response->stream || wants_close(&request, info->http_version);
+    bool close = response->close || response->stream || atomic_load(&server->draining) ||
+                 wants_close(&request, info->http_version);
     if (close)
         mg_disable_connection_keep_alive(connection);
     if (response->delay_ms > 0 && server->options.streaming)
@@ -303,7 +309,7 @@ static void handle(struct mg_connection *connection, const struct server *server
 }
 
 static int on_request(struct mg_connection *connection) {
-    const struct server *server = mg_get_user_data(mg_get_context(connection));
+    struct server *server = mg_get_user_data(mg_get_context(connection));
     struct worker *worker = worker_get();
     if (!worker) {
         mg_disable_connection_keep_alive(connection);
@@ -311,7 +317,9 @@ static int on_request(struct mg_connection *connection) {
     }
     struct call_context call = {0};
     response_clear(&worker->response);
+    atomic_fetch_add(&server->active, 1);
     handle(connection, server, worker, &call);
+    atomic_fetch_sub(&server->active, 1);
     int status = worker->response.status;
     response_clear(&worker->response);
     return status > 0 ? status : 500;
@@ -409,9 +417,36 @@ int server_port(const struct server *server) {
     return server->port;
 }
 
+void server_drain(struct server *server) {
+    atomic_store(&server->draining, true);
+}
+
+/* civetweb cannot stop listening alone, and its own stop cuts answers short: shutting its listening sockets down makes
+   the kernel refuse new connections while the ones in flight end. */
+static void refuse_connections(const struct server *server) {
+    struct rlimit limit;
+    int most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? (int)limit.rlim_cur : 65536;
+    for (int descriptor = 3; descriptor < most; descriptor++) {
+        int listening = 0;
+        socklen_t size = sizeof listening;
+        if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening)
+            continue;
+        struct sockaddr_storage address;
+        size = sizeof address;
+        if (getsockname(descriptor, (struct sockaddr *)&address, &size) == 0 && socket_port(&address) == server->port)
+            shutdown(descriptor, SHUT_RD);
+    }
+}
+
 void server_stop(struct server *server) {
     if (!server)
         return;
+    server_drain(server);
+    refuse_connections(server);
+    sleep_ms(STOP_POLL_MS); /* for what was accepted just before */
+    int64_t deadline_ms = clock_monotonic_ms() + server->options.request_timeout_ms;
+    while (!server->options.streaming && atomic_load(&server->active) > 0 && clock_monotonic_ms() < deadline_ms)
+        sleep_ms(STOP_POLL_MS);
     mg_stop(server->context);
     free(server);
 }

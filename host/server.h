@@ -23,6 +23,9 @@ struct server_options {
 /* NULL and a message when the address cannot be listened on. */
 struct server *server_start(const struct server_options *options, struct buffer *error);
 int server_port(const struct server *server);
-void server_stop(struct server *server); /* waits for requests in flight */
+/* From now on every answer closes its connection, so that clients move on before the end. */
+void server_drain(struct server *server);
+/* Refuses new connections, finishes the requests in flight (at most as long as one may take), ends. NULL is fine. */
+void server_stop(struct server *server);
 
 #endif

@@ -13,6 +13,7 @@ struct service {
     struct host *host;
     struct slot *slot;
     struct reload *reload;
+    atomic_bool draining;
     struct metric *requests;
     struct metric *durations;
 };
@@ -46,6 +47,10 @@ void service_use(struct service *service, struct reload *reload) {
     service->reload = reload;
 }
 
+void service_drain(struct service *service) {
+    atomic_store(&service->draining, true);
+}
+
 static void set_text(struct response *response, int status, const char *route, const char *data, size_t length) {
     response->status = status;
     snprintf(response->route, sizeof response->route, "%s", route);
@@ -66,7 +71,10 @@ static void set_buffer(struct response *response, int status, const char *route,
 
 static void answer_ready(struct service *service, struct response *response) {
     struct buffer reasons = {0}, body = {0};
-    reload_reasons(service->reload, &reasons);
+    if (atomic_load(&service->draining))
+        buffer_text(&reasons, "\"the service is ending\"");
+    else
+        reload_reasons(service->reload, &reasons);
     int status = reasons.length ? 503 : 200;
     if (reasons.length)
         buffer_format(&body, "{\"status\":\"not ready\",\"reasons\":[%s]}", reasons.data);

@@ -16,6 +16,8 @@ struct slot *service_slot(struct service *service);
 /* Who publishes generations, for /readyz and /policy; before any request. */
 struct reload;
 void service_use(struct service *service, struct reload *reload);
+/* Not ready from now on: the process is about to end. */
+void service_drain(struct service *service);
 
 /* For struct server_options, with the service as context. */
 void service_handle(void *context, const struct request *request, struct response *response);

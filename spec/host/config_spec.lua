@@ -40,6 +40,7 @@ describe("host/config", function()
       IDENTITY_TTL_SECONDS = 10,
       REQUEST_TIMEOUT_SECONDS = 10,
       KUBE_MAX_STALE_SECONDS = 5,
+      DRAIN_SECONDS = 5,
     }, read({}))
   end)
 
