@@ -1,5 +1,5 @@
 /* The HTTP client: connections are reused, TLS is verified, redirects are never followed, nothing is taken from the
-   environment, sizes and times are bounded. The only header whose implementation includes curl. The program ignores
+   environment, sizes and times are bounded. Only its implementation (http_*.c) includes curl. The program ignores
    SIGPIPE. */
 #ifndef HOST_HTTP_CLIENT_H
 #define HOST_HTTP_CLIENT_H

@@ -1,0 +1,87 @@
+--- Starts programs for specs and ends them by their own id.
+local uv = require "luv"
+
+local processes = {}
+
+--- Waits until done() is true, at most for so many milliseconds. The loop's own timers and pipes go on meanwhile.
+local function wait(ms, done)
+  local timer = uv.new_timer()
+  local over = false
+  timer:start(ms, 0, function()
+    over = true
+  end)
+  while not over and not done() do
+    uv.run("once")
+  end
+  timer:close()
+  uv.run("nowait")
+  return done()
+end
+
+--- Runs a command line (a list) and waits for the first line of its standard output, if asked for.
+---@return { line: string, stop: fun() }
+function processes.start(command, options)
+  options = options or {}
+  local output = uv.new_pipe(false)
+  local text, ended = "", false
+  local process = assert(uv.spawn(command[1], {
+    args = { table.unpack(command, 2) },
+    stdio = { nil, output, options.quiet and nil or 2 },
+  }, function()
+    ended = true
+  end), "cannot start " .. command[1])
+  output:read_start(function(_, bytes)
+    text = text .. (bytes or "")
+  end)
+  if options.line then
+    wait(5000, function()
+      return ended or text:find("\n")
+    end)
+  end
+  local started = { line = text:match("^[^\n]*") }
+  function started.stop()
+    if not ended then
+      process:kill("sigkill")
+      wait(5000, function()
+        return ended
+      end)
+    end
+    output:close()
+    process:close()
+    uv.run("nowait")
+  end
+  return started
+end
+
+--- A port of this machine that nobody listens on just now.
+function processes.free_port()
+  local socket = uv.new_tcp()
+  socket:bind("127.0.0.1", 0)
+  local port = socket:getsockname().port
+  socket:close()
+  uv.run("nowait")
+  return port
+end
+
+--- True once somebody accepts connections there.
+function processes.wait_for_port(port)
+  for _ = 1, 100 do
+    local socket = uv.new_tcp()
+    local failure
+    socket:connect("127.0.0.1", port, function(problem)
+      failure = problem or false
+    end)
+    wait(1000, function()
+      return failure ~= nil
+    end)
+    socket:close()
+    uv.run("nowait")
+    if failure == false then
+      return true
+    end
+    uv.sleep(50)
+  end
+  return false
+end
+
+return processes
