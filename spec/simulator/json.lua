@@ -27,11 +27,14 @@ end
 
 function json.is_object(value) return type(value) == "table" and value ~= json.null and not json.is_array(value) end
 
+--- The value of a text that is known to be JSON.
+function json.read(text) return (dkjson.decode(text, 1, json.null, object_meta, array_meta)) end
+
 --- The value, or nil and Go's message.
 function json.decode(text)
   local ok, message = syntax.check(text)
   if not ok then return nil, message end
-  return (dkjson.decode(text, 1, json.null, object_meta, array_meta))
+  return json.read(text)
 end
 
 local escapes <const> = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }

@@ -75,7 +75,7 @@ end
 function store:get(plural, namespace, name) return self.kinds[plural].entries[key_of(namespace, name)] end
 
 --- The entry's object, a fresh copy each time.
-function store.object(entry) return assert(json.decode(entry.bytes)) end
+function store.object(entry) return json.read(entry.bytes) end
 
 --- Writes the object at the next revision and tells the watches. Its resourceVersion is set in place.
 function store:put(plural, object)
@@ -94,7 +94,9 @@ end
 
 --- An object's bytes with another resourceVersion, without decoding them.
 function store.at_revision(bytes, revision)
-  return (bytes:gsub('"resourceVersion":"%d+"', ('"resourceVersion":"%d"'):format(revision), 1))
+  local _, key = bytes:find('"resourceVersion"', 1, true)
+  local first, last = bytes:find('"%d*"', key + 1)
+  return bytes:sub(1, first) .. ("%d"):format(revision) .. bytes:sub(last)
 end
 
 --- The entry as it would stand at a later revision.
