@@ -1,7 +1,10 @@
 --- The recordings of a real API server, asked of the simulator again.
 local clock = require "clock"
 local dkjson = require "dkjson"
+local http = require "socket.http"
+local ltn12 = require "ltn12"
 local client = require "simulator_client"
+local processes = require "processes"
 
 local FIXTURES <const> = "spec/simulator/fixtures/"
 local INHERENT <const> = { ["Audit-Id"] = true, Date = true, ["Transfer-Encoding"] = true }
@@ -39,8 +42,8 @@ local function parse(name)
   return recording
 end
 
-local function start()
-  local simulator = client.new()
+local function start(simulator)
+  simulator = simulator or client.new()
   clock.time = "2026-11-22T21:05:21Z"
   simulator:call("POST", "reset", { revision = 244, clusters = "none" })
   simulator:call("POST", "options", { operator = false, webhook = false })
@@ -120,4 +123,48 @@ describe("the simulator, asked what a real API server was asked", function()
     assert.truthy(body:find('"nodeSelector":{}', 1, true))
     assert.equal(4, dkjson.decode(body).spec.worker.replicas)
   end)
+end)
+
+--- The simulator in a process of its own, as simulator_client's app: an answer with lower-case header names.
+local function over_http(port)
+  return setmetatable({ token = client.SERVICE, app = function(request)
+    local chunks = {}
+    local _, code, headers = http.request {
+      method = request.method, redirect = false, sink = ltn12.sink.table(chunks),
+      url = ("http://127.0.0.1:%d%s%s"):format(port, request.path, request.query ~= "" and "?" .. request.query or ""),
+      source = #request.body > 0 and ltn12.source.string(request.body) or nil,
+      headers = { authorization = request:header "Authorization", ["content-type"] = request:header "Content-Type",
+        ["content-length"] = #request.body > 0 and #request.body or nil },
+    }
+    return { status = code, headers = headers, body = table.concat(chunks) }
+  end }, { __index = client })
+end
+
+describe("the simulator, run by the host and asked the same", function()
+  local process, port
+  setup(function()
+    local program = ("./%s/rayclusterscaler"):format(os.getenv "BUILD_DIR" or "build")
+    process = processes.start({ program, "simulate", "127.0.0.1:0" }, { line = true })
+    port = assert(tonumber(process.line:match ":(%d+)$"), process.line)
+  end)
+  teardown(function() process.stop() end)
+
+  --- The host's clock goes on, so a new entry of managedFields has a time of its own.
+  local function timeless(body) return (body:gsub('("rayclusterscaler","operation":"Update","time":")[^"]*', "%1")) end
+
+  for _, name in ipairs(names) do
+    if name ~= "watch" then
+      it("answers the same to " .. name, function()
+        local recording = parse(name)
+        local simulator = start(over_http(port))
+        if name == "list-page-2" then replay(simulator, parse "list-page-1") end
+        local answer = replay(simulator, recording)
+        assert.equal(recording.status, answer.status)
+        for field, value in pairs(recording.headers) do
+          if not INHERENT[field] then assert.equal(value, answer.headers[field:lower()], field) end
+        end
+        assert.equal(timeless(recording.body), timeless(answer.body))
+      end)
+    end
+  end
 end)
