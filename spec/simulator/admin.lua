@@ -72,11 +72,10 @@ local function adopt(world, object, bytes)
     if candidate.kind == object.kind then resource = candidate end
   end
   if not resource or not json.is_object(metadata) or not metadata.name then return "no object of a known kind" end
+  metadata.namespace = metadata.namespace or demo.NAMESPACE
   if metadata.resourceVersion then
-    metadata.namespace = metadata.namespace or demo.NAMESPACE
     world.operator:adopt(resource.plural, world.store:adopt(resource.plural, object, bytes), object)
   else
-    metadata.namespace = metadata.namespace or demo.NAMESPACE
     metadata.uid = metadata.uid or world.next_uid()
     metadata.creationTimestamp = metadata.creationTimestamp or clock.rfc3339()
     metadata.generation = metadata.generation or 1

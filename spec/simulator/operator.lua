@@ -11,7 +11,7 @@ local MANAGER <const> = "distributed-compute-operator"
 local operator = {}
 operator.__index = operator
 
---- world: store, options (operator, step_ms), next_uid.
+--- world: store, options (operator, step_ms, capacity), next_uid.
 function operator.new(world)
   local self = setmetatable({ world = world, work = {}, known = {}, next_due_ms = math.huge }, operator)
   table.insert(world.store.listeners, function(plural, event) self:notice(plural, event) end)
@@ -93,7 +93,7 @@ local function autoscale(self, plural, object)
   if wanted == replicas then return false end
   local new = json.copy(object)
   new.spec.worker.replicas = wanted
-  new.metadata.generation = object.metadata.generation + 1
+  new.metadata.generation = (object.metadata.generation or 0) + 1
   store_change(self, plural, object, new, "kube-controller-manager", "scale")
   return true
 end
@@ -128,7 +128,8 @@ function operator.running(plural, object)
   return new
 end
 
---- One step towards the wanted pods. Returns true when there is nothing more to do.
+--- One step towards the wanted pods. Returns true when there is nothing more to do: all are there, or the next one
+--- waits for room that the nodes do not have.
 local function move(self, cluster, wanted)
   if not cluster.head then
     cluster.head = "Pending"
@@ -138,18 +139,20 @@ local function move(self, cluster, wanted)
     cluster.head = "Running"
     put_pod(self, cluster, "head", 0, "Running")
   end
-  if cluster.pending then
+  local room = cluster.workers <= self.world.options.capacity
+  if cluster.pending and room then
     put_pod(self, cluster, "worker", cluster.workers - 1, "Running")
     cluster.pending = false
   end
-  if cluster.workers < wanted then
+  if cluster.workers > wanted then
+    cluster.workers, cluster.pending = cluster.workers - 1, false
+    delete_pod(self, cluster, "worker", cluster.workers)
+  elseif cluster.workers < wanted and not cluster.pending then
     cluster.workers, cluster.pending = cluster.workers + 1, true
     put_pod(self, cluster, "worker", cluster.workers - 1, "Pending")
-  elseif cluster.workers > wanted then
-    cluster.workers = cluster.workers - 1
-    delete_pod(self, cluster, "worker", cluster.workers)
+    return false
   end
-  return cluster.workers == wanted and not cluster.pending
+  return cluster.workers == wanted or cluster.pending
 end
 
 --- Returns true when the cluster is where its spec wants it.

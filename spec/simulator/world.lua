@@ -18,6 +18,7 @@ local function default_options()
   return {
     operator = true, -- workers come and go after a change of the spec
     step_ms = 1000, -- one worker's time
+    capacity = 50, -- workers of one cluster that the nodes have room for
     webhook = true, -- the operator's admission webhook
     bookmark_ms = 60000,
     bookmark_lead_ms = 2000, -- the last bookmark comes that long before a watch ends

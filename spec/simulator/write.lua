@@ -108,7 +108,7 @@ function write.patch(world, request, target)
   local differs = managed_fields.update(old, new, { manager = manager_of(request, parameters), time = clock.rfc3339(),
     subresource = target.subresource, api_version = resource.api_version })
   if not differs then return status.answer(200, entry.bytes .. "\n", headers) end
-  if not json.equal(old.spec, new.spec) then new.metadata.generation = old.metadata.generation + 1 end
+  if not json.equal(old.spec, new.spec) then new.metadata.generation = (old.metadata.generation or 0) + 1 end
   if parameters.dryRun then return status.answer(200, json.encode(new) .. "\n", headers) end
   return status.answer(200, world.store:put(resource.plural, new).bytes .. "\n", headers)
 end
