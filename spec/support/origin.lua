@@ -234,6 +234,9 @@ local function accept(server)
   end)
 end
 
+local broken_pipe = uv.new_signal() -- clients that leave early are a matter of course
+broken_pipe:start("sigpipe", function() end)
+
 local server = uv.new_tcp()
 server:bind("127.0.0.1", 0)
 server:listen(128, function()
