@@ -84,6 +84,15 @@ void buffer_text(struct buffer *buffer, const char *text) {
     buffer_append(buffer, text, strlen(text));
 }
 
+void buffer_decimal(struct buffer *buffer, uint64_t number) {
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while (number /= 10);
+    buffer_append(buffer, digits + at, sizeof digits - at);
+}
+
 void buffer_format(struct buffer *buffer, const char *format, ...) {
     for (int attempt = 0; attempt < 2; attempt++) {
         size_t room = buffer->capacity > buffer->length ? buffer->capacity - buffer->length : 0;

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Somebody else's bytes; says nothing about how long they live. */
 struct span {
@@ -39,6 +40,7 @@ struct buffer {
 
 void buffer_append(struct buffer *buffer, const void *data, size_t length);
 void buffer_text(struct buffer *buffer, const char *text);
+void buffer_decimal(struct buffer *buffer, uint64_t number);
 void buffer_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Appends a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, so the result is always valid JSON. */
 void buffer_json_string(struct buffer *buffer, const char *data, size_t length);

@@ -102,11 +102,11 @@ int command_demo(void) {
     struct buffer error = {0};
     struct config config;
     snprintf(simulator_url, sizeof simulator_url, "http://%s", simulator_listen);
-    if (!program_start(&config, lookup_demo, &error))
+    if (!write_kubeconfig() || !program_start(&config, lookup_demo, &error))
         return program_fail(&error);
     struct serve *serve = NULL;
     struct simulator *simulator = simulator_open(config.simulator_dir, simulator_listen, &error);
-    if (simulator && write_kubeconfig())
+    if (simulator)
         serve = serve_open(&config, lookup_demo, &error);
     if (serve) {
         print_guide(&config);

@@ -107,8 +107,13 @@ static bool write_all(struct mg_connection *connection, const char *data, size_t
 
 static void append_head(struct buffer *out, const struct response *response, const struct call_context *call,
                         bool close) {
-    buffer_format(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", response->status, status_phrase(response->status),
-                  http_date());
+    buffer_text(out, "HTTP/1.1 ");
+    buffer_decimal(out, (uint64_t)response->status);
+    buffer_text(out, " ");
+    buffer_text(out, status_phrase(response->status));
+    buffer_text(out, "\r\nDate: ");
+    buffer_text(out, http_date());
+    buffer_text(out, "\r\n");
     if (response->headers.length)
         buffer_append(out, response->headers.data, response->headers.length);
     if (!response_has_header(response, "Content-Type") && response->status != 304 && response->status != 204)
@@ -127,8 +132,11 @@ static bool write_response(struct mg_connection *connection, struct worker *work
     struct buffer *out = &worker->output;
     buffer_clear(out);
     append_head(out, response, call, close);
-    if (response->status != 304 && response->status != 204)
-        buffer_format(out, "Content-Length: %zu\r\n", response->body_length);
+    if (response->status != 304 && response->status != 204) {
+        buffer_text(out, "Content-Length: ");
+        buffer_decimal(out, response->body_length);
+        buffer_text(out, "\r\n");
+    }
     buffer_text(out, "\r\n");
     for (size_t i = 0; !head_only && i < response->piece_count; i++) {
         buffer_append(out, response->pieces[i].span.data, response->pieces[i].span.length);

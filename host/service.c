@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "log.h"
+#include "access.h"
 #include "metrics.h"
 #include "reload.h"
 
@@ -14,8 +13,7 @@ struct service {
     struct slot *slot;
     struct reload *reload;
     atomic_bool draining;
-    struct metric *requests;
-    struct metric *durations;
+    struct access access;
 };
 
 struct service *service_new(struct host *host) {
@@ -25,10 +23,7 @@ struct service *service_new(struct host *host) {
         return NULL;
     }
     service->host = host;
-    service->requests =
-        metric_family(METRIC_COUNTER, "rayclusterscaler_requests_total", "Requests answered.", "route,method,code");
-    service->durations = metric_family(METRIC_HISTOGRAM, "rayclusterscaler_request_duration_seconds",
-                                       "Time from the request's header to its answer's last byte.", "route");
+    access_open(&service->access);
     return service;
 }
 
@@ -120,7 +115,8 @@ void service_handle(void *context, const struct request *request, struct respons
         return;
     }
     generation_serve(generation, request, response);
-    response_header(response, "X-Policy-Revision", generation_bundle(generation)->revision);
+    snprintf(response->revision, sizeof response->revision, "%s", generation_bundle(generation)->revision);
+    response_header(response, "X-Policy-Revision", response->revision);
     generation_release(generation);
 }
 
@@ -159,40 +155,12 @@ void service_handle_admin(void *context, const struct request *request, struct r
                      request->call->request_id);
 }
 
-static void log_access(const struct request *request, const struct response *response, int64_t duration_us) {
-    char time[32], line[1024];
-    clock_rfc3339(time, sizeof time);
-    struct buffer caller = {0};
-    buffer_json_string(&caller, response->caller, strlen(response->caller));
-    const struct call_context *call = request->call;
-    int length = snprintf(
-        line, sizeof line,
-        "{\"time\":\"%s\",\"level\":\"info\",\"message\":\"request\",\"method\":\"%s\",\"route\":\"%s\",\"code\":%d,"
-        "\"duration_ms\":%.3f,\"bytes\":%zu,\"caller\":%s,\"request_id\":\"%s\",\"trace_id\":\"%.32s\","
-        "\"upstream_calls\":%u,\"upstream_ms\":%.3f,\"error\":\"%s\"}\n",
-        time, request->method, response->route, response->status, (double)duration_us / 1000, response->body_length,
-        caller.failed ? "\"\"" : caller.data, call->request_id, call->traceparent[0] ? call->traceparent + 3 : "",
-        call->upstream_calls, (double)call->upstream_us / 1000, response->error);
-    if (length > 0 && (size_t)length < sizeof line)
-        log_raw(line, (size_t)length);
-    buffer_free(&caller);
-}
-
 void service_done(void *context, const struct request *request, const struct response *response, int64_t duration_us) {
     struct service *service = context;
-    char code[16];
-    snprintf(code, sizeof code, "%d", response->status);
-    const char *route = response->route[0] ? response->route : "other";
-    metric_add(service->requests, (const char *[]){route, request->method, code}, 1);
-    metric_observe(service->durations, (const char *[]){route}, (double)duration_us / 1e6);
-    if (log_enabled(LOG_INFO))
-        log_access(request, response, duration_us);
+    access_record(&service->access, request, response, duration_us);
 }
 
 void service_refused(void *context, int status) {
     struct service *service = context;
-    char code[16];
-    snprintf(code, sizeof code, "%d", status);
-    metric_add(service->requests, (const char *[]){"refused", "", code}, 1);
-    log_line(LOG_INFO, "refused a malformed request with %d", status);
+    access_refused(&service->access, status);
 }

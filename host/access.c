@@ -1,0 +1,79 @@
+#include "access.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "metrics.h"
+
+enum { MAX_FIELD_BYTES = 128 };
+
+void access_open(struct access *access) {
+    access->requests =
+        metric_family(METRIC_COUNTER, "rayclusterscaler_requests_total", "Requests answered.", "route,method,code");
+    access->durations = metric_family(METRIC_HISTOGRAM, "rayclusterscaler_request_duration_seconds",
+                                      "Time from the request's header to its answer's last byte.", "route");
+}
+
+static void append_text(struct buffer *line, const char *key, const char *text) {
+    buffer_text(line, key);
+    log_append_text(line, text, strlen(text), MAX_FIELD_BYTES);
+}
+
+/* Microseconds as milliseconds with three decimals. */
+static void append_ms(struct buffer *line, const char *key, int64_t us) {
+    uint64_t rest = (uint64_t)us % 1000;
+    char decimals[4] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10)};
+    buffer_text(line, key);
+    buffer_decimal(line, (uint64_t)us / 1000);
+    buffer_append(line, decimals, sizeof decimals);
+}
+
+static void append_number(struct buffer *line, const char *key, uint64_t number) {
+    buffer_text(line, key);
+    buffer_decimal(line, number);
+}
+
+/* Built by hand: it is written for every request. */
+static void log_request(const struct request *request, const struct response *response, int64_t duration_us) {
+    const struct call_context *call = request->call;
+    struct buffer line = {0};
+    log_begin(&line, LOG_INFO, "request");
+    append_text(&line, ",\"method\":", request->method);
+    append_text(&line, ",\"route\":", response->route);
+    append_number(&line, ",\"code\":", (uint64_t)response->status);
+    append_ms(&line, ",\"duration_ms\":", duration_us);
+    append_number(&line, ",\"bytes\":", response->body_length);
+    append_text(&line, ",\"caller\":", response->caller);
+    append_text(&line, ",\"request_id\":", call->request_id);
+    if (call->traceparent[0]) {
+        buffer_text(&line, ",\"trace_id\":");
+        log_append_text(&line, call->traceparent + 3, 32, MAX_FIELD_BYTES);
+    }
+    if (response->revision[0])
+        append_text(&line, ",\"revision\":", response->revision);
+    append_number(&line, ",\"upstream_calls\":", call->upstream_calls);
+    append_ms(&line, ",\"upstream_ms\":", call->upstream_us);
+    if (response->error[0])
+        append_text(&line, ",\"error\":", response->error);
+    log_end(&line);
+    buffer_free(&line);
+}
+
+static void count(const struct access *access, const char *route, const char *method, int status) {
+    char code[4] = {(char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10), (char)('0' + status % 10), '\0'};
+    metric_add(access->requests, (const char *[]){route, method, code}, 1);
+}
+
+void access_record(const struct access *access, const struct request *request, const struct response *response,
+                   int64_t duration_us) {
+    const char *route = response->route[0] ? response->route : "other";
+    count(access, route, request->method, response->status);
+    metric_observe(access->durations, (const char *[]){route}, (double)duration_us / 1e6);
+    if (log_enabled(LOG_INFO))
+        log_request(request, response, duration_us);
+}
+
+void access_refused(const struct access *access, int status) {
+    count(access, "refused", "", status);
+    log_line(LOG_INFO, "refused a malformed request with %d", status);
+}

@@ -1,0 +1,20 @@
+/* What is kept of every request: one access line, a count and its duration. */
+#ifndef HOST_ACCESS_H
+#define HOST_ACCESS_H
+
+#include "message.h"
+
+struct metric;
+
+struct access {
+    struct metric *requests;
+    struct metric *durations;
+};
+
+void access_open(struct access *access);
+void access_record(const struct access *access, const struct request *request, const struct response *response,
+                   int64_t duration_us);
+/* A request that was refused before it was one. */
+void access_refused(const struct access *access, int status);
+
+#endif
