@@ -178,6 +178,28 @@ took_seconds_count{x="y"} 6
   end)
 end)
 
+describe("host/metrics and host/process_metrics", function()
+  after_each(metrics.reset)
+
+  it("write what promtool accepts", function()
+    metrics.reset()
+    assert(metrics.process_start())
+    metrics.work(metrics.family("counter", "requests_total", "route,method,code"),
+      metrics.family("histogram", "took_seconds", "route"), 1, 100)
+    metrics.add(metrics.family("counter", "odd_total", "x", 'back\\slash "quote"\nline'), 1, 'back\\slash "quote"')
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write(metrics.text())
+    file:close()
+    local pipe = assert(io.popen("build/tools/promtool check metrics 2>&1 <" .. path))
+    local said = pipe:read("a")
+    local ok = pipe:close()
+    os.remove(path)
+    assert(ok, said)
+    assert.equal("", said)
+  end)
+end)
+
 describe("host/process_metrics", function()
   after_each(metrics.reset)
 
