@@ -11,8 +11,7 @@ const char *request_header(const struct request *request, const char *name) {
     return NULL;
 }
 
-/* RFC 9110 5.6.2 */
-static bool is_token(const char *text) {
+bool header_name_valid(const char *text) {
     static const char others[] = "!#$%&'*+-.^_`|~";
     if (!*text)
         return false;
@@ -30,7 +29,7 @@ static bool is_field_value(const char *text) {
 }
 
 bool response_header(struct response *response, const char *name, const char *value) {
-    if (!is_token(name) || !is_field_value(value))
+    if (!header_name_valid(name) || !is_field_value(value))
         return false;
     buffer_text(&response->headers, name);
     buffer_append(&response->headers, ": ", 2);

@@ -36,6 +36,9 @@ struct request {
     struct call_context *call;
 };
 
+/* Can text be a header's name? (token, RFC 9110 5.6.2) */
+bool header_name_valid(const char *text);
+
 /* NULL when the request has no such header. */
 const char *request_header(const struct request *request, const char *name);
 

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <civetweb.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -17,11 +16,10 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "interpose.h"
 #include "wire.h"
 
 enum {
-    /* civetweb's own 100 KiB is too small for Lua callbacks and cjson; only touched pages cost memory. */
-    THREAD_STACK_BYTES = 2 * 1024 * 1024,
     HEADER_TIMEOUT_MS = 10000,
     KEEP_ALIVE_TIMEOUT_MS = 15000,
     CONNECTION_QUEUE = 256,
@@ -37,14 +35,6 @@ struct server {
     atomic_bool draining;
     atomic_int active; /* requests between their first line and their answer's last byte */
 };
-
-/* civetweb asks for its small stacks through the PLT, so the program's own definition decides. */
-int pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size) {
-    int (*real)(pthread_attr_t *, size_t) = NULL;
-    void *symbol = dlsym(RTLD_NEXT, "pthread_attr_setstacksize");
-    memcpy(&real, &symbol, sizeof real);
-    return real ? real(attributes, size < THREAD_STACK_BYTES ? THREAD_STACK_BYTES : size) : EINVAL;
-}
 
 /* What a thread needs for one request; kept so that a busy thread does not allocate. */
 struct worker {
@@ -237,24 +227,26 @@ static bool read_body(struct mg_connection *connection, const struct server *ser
         mg_write(connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     buffer_clear(&worker->body);
     char part[8192];
-    while (worker->body.length < length) {
+    int count = 1;
+    poll_deadline(request->call->deadline_ms);
+    while (worker->body.length < length && count > 0) {
         size_t wanted = length - worker->body.length;
-        int count = mg_read(connection, part, wanted < sizeof part ? wanted : sizeof part);
-        bool late = clock_monotonic_ms() > request->call->deadline_ms;
-        if (count <= 0 || late) {
-            response_problem(&worker->response, 408, "bad_request", "The body did not arrive in time.",
-                             request->call->request_id);
-            return false;
-        }
-        buffer_append(&worker->body, part, (size_t)count);
+        count = mg_read(connection, part, wanted < sizeof part ? wanted : sizeof part);
+        if (count > 0)
+            buffer_append(&worker->body, part, (size_t)count);
     }
-    return true;
+    poll_deadline(0);
+    if (worker->body.length == length)
+        return true;
+    response_problem(&worker->response, 408, "bad_request", "The body did not arrive in time.",
+                     request->call->request_id);
+    return false;
 }
 
 static bool wants_close(const struct request *request, const char *version) {
     const char *connection = request_header(request, "Connection");
     if (connection)
-        return !wire_has_option(connection, "keep-alive");
+        return wire_has_option(connection, "close") || !wire_has_option(connection, "keep-alive");
     return strcmp(version, "1.1") != 0;
 }
 
@@ -353,10 +345,19 @@ static int on_error(struct mg_connection *connection, int status, const char *me
         response_problem(&worker->response, 400, "bad_request", "The request is malformed.", call.request_id);
     write_response(connection, worker, &call, false, true);
     mg_disable_connection_keep_alive(connection);
+    mg_set_user_connection_data(connection, worker);
     if (server->options.refused)
         server->options.refused(server->options.context, worker->response.status);
     response_clear(&worker->response);
     return 0;
+}
+
+/* A target that civetweb takes for another server's ("*", "http://elsewhere/") it drops without an answer. */
+static void on_close(const struct mg_connection *connection) {
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    bool refused = mg_get_user_connection_data(connection) != NULL;
+    if (info && info->request_uri && !info->local_uri && !refused)
+        on_error((struct mg_connection *)(uintptr_t)connection, 400, "");
 }
 
 static int on_log(const struct mg_connection *connection, const char *message) {
@@ -404,7 +405,8 @@ struct server *server_start(const struct server_options *options, struct buffer 
                               "access_control_allow_methods",
                               "",
                               NULL};
-    struct mg_callbacks callbacks = {.begin_request = on_request, .http_error = on_error, .log_message = on_log};
+    struct mg_callbacks callbacks = {
+        .begin_request = on_request, .http_error = on_error, .connection_close = on_close, .log_message = on_log};
     struct mg_init_data init = {&callbacks, server, settings};
     char text[256] = "";
     struct mg_error_data failure = {NULL, text, sizeof text};

@@ -63,6 +63,8 @@ bool wire_check(const struct wire_request *request, uint64_t *content_length, st
         return refuse(refusal, 400, "bad_request", "The request target must be a path.");
     for (size_t i = 0; i < request->header_count; i++) {
         const struct header *header = &request->headers[i];
+        if (!header_name_valid(header->name))
+            return refuse(refusal, 400, "bad_request", "A header field's name is malformed.");
         if (strcasecmp(header->name, "Host") == 0) {
             hosts++;
             if (!header->value[0] || strpbrk(header->value, " \t,/@?#"))

@@ -39,6 +39,16 @@ describe("host/wire: requests", function()
     assert_refused(400, head(GET, HOST, "X\xe9Y: 1", "Content-Length: 5"))
     assert_refused(400, head(GET, HOST, "no colon", "Content-Length: 5"))
     assert_refused(400, head(GET, HOST, ": no name"))
+  end)
+
+  it("are refused when a header's name is none", function()
+    for _, name in ipairs { "X(Y)", "X/Y", "X\"Y", "X@Y", "X,Y", "X;Y", "X=Y", "X[Y]", "X{Y}", "X<Y>", "X?Y" } do
+      assert_refused(400, head(GET, HOST, name .. ": a"))
+    end
+    assert_taken(0, head(GET, HOST, "X!#$%&'*+-.^_`|~9: a"))
+  end)
+
+  it("are refused when a line is not what it seems", function()
     assert_refused(400, head(GET, HOST, "Content-Length : 5"))
     assert_refused(400, head(GET, HOST, "Content-Length: 5\nX: 1"))
     assert_refused(400, head(GET, HOST .. "\nContent-Length: 5"))

@@ -1,0 +1,11 @@
+/* Functions of libc that civetweb calls and that behave as we need: they are found before libc's because the program
+   exports its symbols. */
+#ifndef HOST_INTERPOSE_H
+#define HOST_INTERPOSE_H
+
+#include <stdint.h>
+
+/* From here on this thread's waits for sockets by poll fail once the deadline (monotonic) has passed; 0: none. */
+void poll_deadline(int64_t deadline_ms);
+
+#endif
