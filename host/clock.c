@@ -1,5 +1,6 @@
 #include "clock.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,6 +12,13 @@ int64_t clock_monotonic_us(void) {
 
 int64_t clock_monotonic_ms(void) {
     return clock_monotonic_us() / 1000;
+}
+
+void clock_sleep_ms(int64_t ms) {
+    struct timespec rest = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    if (ms > 0)
+        while (clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, &rest) == EINTR)
+            ;
 }
 
 /* The text of the second is kept, a thread's own, because every line of the log asks for it. */

@@ -298,14 +298,3 @@ void metrics_each(void (*visit)(const struct metric *metric, void *context), voi
         visit(metric, context);
     pthread_mutex_unlock(&mutex);
 }
-
-void metrics_reset(void) {
-    pthread_mutex_lock(&mutex);
-    while (families) {
-        struct metric *next = families->next;
-        free_metric(families);
-        families = next;
-    }
-    collector_count = 0;
-    pthread_mutex_unlock(&mutex);
-}

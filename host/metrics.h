@@ -48,6 +48,5 @@ void series_observe(struct series *series, double seconds);
 bool metrics_on_collect(void (*collect)(void *context), void *context);
 
 void metrics_text(struct buffer *out);
-void metrics_reset(void); /* for specs: forgets everything; no metric or series may be used after it */
 
 #endif

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "bind/bind.h"
+#include "bind/json.h"
 #include "bind/pack.h"
 #include "runtime.h"
 
@@ -129,6 +130,8 @@ static int f_drop(lua_State *L) {
 }
 
 int luaopen_bind_cache(lua_State *L) {
+    bind_json_prepare(L); /* for json.array's mark */
+
     lua_createtable(L, 0, 3);
     lua_pushcfunction(L, f_clear_slot);
     lua_setfield(L, -2, "__gc");

@@ -145,9 +145,12 @@ static void push_cjson_decode(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"decode", f_decode}, {"encode", f_encode}, {"array", f_array}, {NULL, NULL}};
 
-int luaopen_bind_json(lua_State *L) {
-    push_cjson_decode(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &cjson_decode);
+void bind_json_prepare(lua_State *L) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &cjson_decode) != LUA_TNIL) {
+        lua_pop(L, 1);
+        return;
+    }
+    lua_pop(L, 1);
 
     lua_createtable(L, 0, 1);
     lua_pushliteral(L, "json.array");
@@ -162,6 +165,12 @@ int luaopen_bind_json(lua_State *L) {
     lua_setmetatable(L, -2);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &scratch);
 
+    push_cjson_decode(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &cjson_decode);
+}
+
+int luaopen_bind_json(lua_State *L) {
+    bind_json_prepare(L);
     luaL_newlib(L, functions);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");

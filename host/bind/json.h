@@ -7,8 +7,11 @@
 #include "bind/bind.h"
 #include "bytes.h"
 
+/* Gives the state what the functions below need; once is enough, whatever module comes first. */
+void bind_json_prepare(lua_State *L);
+
 /* Pushes the value of text, which has passed json_valid; or nil and a message where lua-cjson refuses it still.
-   Returns how many values it pushed. The module must have been opened in this state. */
+   Returns how many values it pushed. */
 int bind_json_decode(lua_State *L, struct span text);
 /* Pushes the JSON text of the value at index; raises on what JSON cannot say. */
 void bind_json_encode(lua_State *L, int index);

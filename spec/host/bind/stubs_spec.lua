@@ -48,7 +48,7 @@ describe("host/bind stubs", function()
         assert.same(sorted_keys(functions), sorted_keys(open(name), "function"))
         for class, methods in pairs(classes) do
           local metatable = assert(debug.getregistry()[class], class .. " is not the name of a metatable")
-          assert.same(sorted_keys(methods), sorted_keys(metatable.__index, "function"), class)
+          assert.same(sorted_keys(methods), sorted_keys(metatable.methods or metatable.__index, "function"), class)
         end
       end)
     end

@@ -64,14 +64,9 @@ static int f_metrics_text(lua_State *L) {
     return 1;
 }
 
-static int f_metrics_reset(lua_State *L) {
-    (void)L;
-    metrics_reset();
-    return 0;
-}
-
-static int f_declare_gauge(lua_State *L) {
-    lua_pushboolean(L, metric_family(METRIC_GAUGE, luaL_checkstring(L, 1), "Help.", "") != NULL);
+/* As the host itself does; of one label, "x". */
+static int f_declare_counter(lua_State *L) {
+    lua_pushboolean(L, metric_family(METRIC_COUNTER, luaL_checkstring(L, 1), "Help.", "x") != NULL);
     return 1;
 }
 
@@ -81,8 +76,7 @@ static const luaL_Reg functions[] = {
     {"log_start", f_log_start},
     {"log_stop", f_log_stop},
     {"metrics_text", f_metrics_text},
-    {"metrics_reset", f_metrics_reset},
-    {"declare_gauge", f_declare_gauge},
+    {"declare_counter", f_declare_counter},
     {NULL, NULL},
 };
 

@@ -76,12 +76,6 @@ static int f_text(lua_State *L) {
     return 1;
 }
 
-static int f_reset(lua_State *L) {
-    (void)L;
-    metrics_reset();
-    return 0;
-}
-
 static void collect(void *context) {
     metric_add(context, (const char *const[]){"collected"}, 1);
 }
@@ -135,11 +129,15 @@ static int f_work(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"family", f_family},   {"find", f_find},
-    {"add", f_add},         {"set", f_set},
-    {"observe", f_observe}, {"text", f_text},
-    {"reset", f_reset},     {"on_collect", f_on_collect},
-    {"work", f_work},       {"process_start", f_process_start},
+    {"family", f_family},
+    {"find", f_find},
+    {"add", f_add},
+    {"set", f_set},
+    {"observe", f_observe},
+    {"text", f_text},
+    {"on_collect", f_on_collect},
+    {"work", f_work},
+    {"process_start", f_process_start},
     {NULL, NULL},
 };
 

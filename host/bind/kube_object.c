@@ -1,0 +1,235 @@
+#include "../kube_object.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "bind/json.h"
+#include "bind/kube.h"
+#include "json_span.h"
+#include "kube_failure.h"
+
+static const char OBJECT[] = "kube.object", LABELS[] = "kube.labels", FAILURE[] = "kube.failure";
+
+enum { MAX_PATH_BYTES = 512 };
+
+/* ---- Objects ---- */
+
+struct kube_object *bind_kube_object(lua_State *L, int index) {
+    struct kube_object **slot = luaL_testudata(L, index, OBJECT);
+    return slot ? *slot : NULL;
+}
+
+static struct kube_object *check_object(lua_State *L, int argument) {
+    return *(struct kube_object **)luaL_checkudata(L, argument, OBJECT);
+}
+
+void bind_kube_push_object(lua_State *L, struct kube_object **object) {
+    luaL_checkstack(L, 3, "kube");
+    struct kube_object **slot = lua_newuserdatauv(L, sizeof *slot, 0);
+    *slot = NULL;
+    luaL_setmetatable(L, OBJECT);
+    *slot = *object;
+    *object = NULL;
+}
+
+static int f_gc(lua_State *L) {
+    struct kube_object **slot = lua_touserdata(L, 1);
+    kube_object_release(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+static int f_text(lua_State *L) {
+    const struct kube_object *object = check_object(L, 1);
+    lua_pushlstring(L, object->text.data, object->text.length);
+    return 1;
+}
+
+/* The part of object that a dotted path names. */
+static struct span part_of(lua_State *L, const struct kube_object *object, const char *path) {
+    char key[MAX_PATH_BYTES + 1];
+    struct span part = object->text;
+    luaL_argcheck(L, *path && strlen(path) <= MAX_PATH_BYTES, 2, "must be a path of keys");
+    while (part.length) {
+        size_t length = strcspn(path, ".");
+        memcpy(key, path, length);
+        key[length] = '\0';
+        part = json_member(part, key);
+        if (!path[length])
+            break;
+        path += length + 1;
+    }
+    return part;
+}
+
+static int f_decode(lua_State *L) {
+    const struct kube_object *object = check_object(L, 1);
+    struct span part = part_of(L, object, luaL_checkstring(L, 2));
+    if (!part.length)
+        return 0;
+    return bind_json_decode(L, part);
+}
+
+/* Labels are looked up in the object's bytes, so a rule that asks for one costs no table of all. */
+static void push_labels(lua_State *L, int object) {
+    lua_newuserdatauv(L, 0, 1);
+    lua_pushvalue(L, object);
+    lua_setiuservalue(L, -2, 1);
+    luaL_setmetatable(L, LABELS);
+}
+
+static int f_index(lua_State *L) {
+    const struct kube_object *object = check_object(L, 1);
+    const char *field = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    if (strcmp(field, "labels") == 0)
+        push_labels(L, 1);
+    else if (strcmp(field, "name") == 0)
+        lua_pushstring(L, object->name);
+    else if (strcmp(field, "namespace") == 0)
+        lua_pushstring(L, object->namespace);
+    else if (strcmp(field, "uid") == 0)
+        lua_pushstring(L, object->uid);
+    else if (strcmp(field, "resource_version") == 0)
+        lua_pushstring(L, object->resource_version);
+    else {
+        lua_settop(L, 2);
+        lua_rawget(L, lua_upvalueindex(1));
+    }
+    return 1;
+}
+
+static int f_read_only(lua_State *L) {
+    return luaL_error(L, "Kubernetes objects are read-only: change them with a merge patch");
+}
+
+/* ---- Labels ---- */
+
+static const struct kube_object *labelled(lua_State *L) {
+    luaL_checkudata(L, 1, LABELS);
+    lua_getiuservalue(L, 1, 1);
+    return check_object(L, -1); /* the labels keep it alive */
+}
+
+/* Pushes a JSON string's value, or nil. */
+static void push_string(lua_State *L, struct span value) {
+    size_t length = json_string(value, NULL, 0);
+    if (length == SIZE_MAX) {
+        lua_pushnil(L);
+        return;
+    }
+    luaL_Buffer buffer;
+    json_string(value, luaL_buffinitsize(L, &buffer, length + 1), length + 1);
+    luaL_pushresultsize(&buffer, length);
+}
+
+static int f_label(lua_State *L) {
+    const struct kube_object *object = labelled(L);
+    if (lua_type(L, 2) == LUA_TSTRING)
+        push_string(L, json_member(object->labels, lua_tostring(L, 2)));
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+static int f_next_label(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 2);
+    return lua_next(L, 1) ? 2 : 0;
+}
+
+static int f_label_pairs(lua_State *L) {
+    const struct kube_object *object = labelled(L);
+    struct span key, value;
+    size_t cursor = 0;
+    lua_pushcfunction(L, f_next_label);
+    lua_newtable(L);
+    while (json_next(object->labels, &cursor, &key, &value)) {
+        push_string(L, key);
+        push_string(L, value);
+        lua_rawset(L, -3);
+    }
+    return 2;
+}
+
+/* ---- Failures ---- */
+
+static void push_causes(lua_State *L, struct span causes) {
+    static const char *const fields[] = {"field", "message", "reason"};
+    struct span key, value;
+    size_t cursor = 0;
+    lua_Integer count = 0;
+    lua_newtable(L);
+    while (json_next(causes, &cursor, &key, &value)) {
+        lua_createtable(L, 0, 3);
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+            push_string(L, json_member(value, fields[i]));
+            lua_setfield(L, -2, fields[i]);
+        }
+        lua_rawseti(L, -2, ++count);
+    }
+}
+
+void bind_kube_push_failure(lua_State *L, const struct kube_failure *failure) {
+    luaL_checkstack(L, 5, "kube");
+    lua_createtable(L, 0, 6);
+    lua_pushstring(L, kube_code_name(failure->code));
+    lua_setfield(L, -2, "code");
+    lua_pushstring(L, failure->message);
+    lua_setfield(L, -2, "message");
+    if (failure->status) {
+        lua_pushinteger(L, failure->status);
+        lua_setfield(L, -2, "status");
+    }
+    if (failure->reason[0]) {
+        lua_pushstring(L, failure->reason);
+        lua_setfield(L, -2, "reason");
+    }
+    if (failure->causes.length) {
+        push_causes(L, failure->causes);
+        lua_setfield(L, -2, "causes");
+    }
+    if (failure->retry_after >= 0) {
+        lua_pushinteger(L, failure->retry_after);
+        lua_setfield(L, -2, "retry_after");
+    }
+    luaL_setmetatable(L, FAILURE);
+}
+
+static int f_failure_text(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_pushliteral(L, "message");
+    lua_rawget(L, 1);
+    return 1;
+}
+
+/* ---- Metatables ---- */
+
+static const luaL_Reg object_methods[] = {{"decode", f_decode}, {"text", f_text}, {NULL, NULL}};
+static const luaL_Reg label_functions[] = {
+    {"__index", f_label}, {"__newindex", f_read_only}, {"__pairs", f_label_pairs}, {NULL, NULL}};
+
+/* Pushes a metatable that scripts cannot reach. */
+static void new_metatable(lua_State *L, const char *name) {
+    luaL_newmetatable(L, name);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+}
+
+void bind_kube_open_objects(lua_State *L) {
+    new_metatable(L, OBJECT);
+    luaL_newlib(L, object_methods);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "methods");
+    lua_pushcclosure(L, f_index, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, f_read_only);
+    lua_setfield(L, -2, "__newindex");
+    lua_pushcfunction(L, f_gc);
+    lua_setfield(L, -2, "__gc");
+    new_metatable(L, LABELS);
+    luaL_setfuncs(L, label_functions, 0);
+    new_metatable(L, FAILURE);
+    lua_pushcfunction(L, f_failure_text);
+    lua_setfield(L, -2, "__tostring");
+    lua_pop(L, 3);
+}
