@@ -29,7 +29,8 @@ struct host_module {
 };
 
 static const struct host_module host_modules[] = {
-    {"clock", luaopen_bind_clock, true}, {"config", luaopen_bind_config, false},   {"json", luaopen_bind_json, false},
+    {"clock", luaopen_bind_clock, true}, {"config", luaopen_bind_config, false},
+    {"http", luaopen_bind_http, false},  {"json", luaopen_bind_json, false},
     {"log", luaopen_bind_log, false},    {"metrics", luaopen_bind_metrics, false},
 };
 

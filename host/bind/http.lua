@@ -1,6 +1,7 @@
 ---@meta http
---- HTTP to the outside. Connections are reused, TLS is verified, redirects are not followed. Every call ends within
---- the request's deadline.
+--- HTTP to the outside, for requests: while a bundle loads every call raises. Connections are reused, TLS is verified,
+--- redirects are not followed. Every call ends within the request's deadline and carries its X-Request-Id and
+--- traceparent. An unknown option or a value of the wrong type raises.
 local http = {}
 
 ---@class http.response
@@ -17,8 +18,8 @@ local http = {}
 ---@class http.options
 ---@field headers table<string, string>?
 ---@field timeout_ms integer? shortens the request's deadline, never extends it
----@field max_bytes integer? of the answer's body, 16 MiB unless given
----@field target string? label in metrics and logs, "other" unless given
+---@field max_bytes integer? of the answer's body, 16 MiB unless given, never more
+---@field target string? label in metrics, "other" unless given: 1 to 32 of a-z, 0-9, _ and -
 
 ---@class http.request: http.options
 ---@field method string
@@ -63,7 +64,7 @@ function http.patch(url, body, options) end
 ---@return http.failure?
 function http.delete(url, options) end
 
---- Several at once; ends when all have. Element i of the result belongs to request i.
+--- Several at once, at most 64; ends when all have. Element i of the result belongs to request i.
 ---@param requests http.request[]
 ---@return { response: http.response?, failure: http.failure? }[]
 function http.all(requests) end
