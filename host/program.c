@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "process_metrics.h"
 #include "sandbox.h"
 
 const char *lookup_environment(const char *name) {
@@ -35,7 +36,7 @@ bool program_start(struct config *config, lookup_function *lookup, struct buffer
         buffer_text(error, "cannot start a thread");
         return false;
     }
-    return true;
+    return process_metrics_start() || (buffer_text(error, "out of memory"), false);
 }
 
 void program_wait(void) {

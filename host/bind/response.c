@@ -5,13 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "kube.h"
 #include "kube_object.h"
-
-/* NULL when the value is no kube.object. */
-static struct kube_object *bind_kube_object(lua_State *L, int index) {
-    struct kube_object **box = luaL_testudata(L, index, "kube.object");
-    return box ? *box : NULL;
-}
 
 /* Headers that only the server itself sets. */
 static bool is_reserved(const char *name) {
