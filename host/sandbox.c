@@ -9,25 +9,127 @@
 
 static const char time_over[] = "cpu time limit exceeded";
 
+/* ---- what happened ---- */
+
+static void say(struct sandbox *sandbox, const char *text, size_t length) {
+    size_t room = sizeof sandbox->message - sandbox->message_length;
+    if (length > room)
+        length = room;
+    memcpy(sandbox->message + sandbox->message_length, text, length);
+    sandbox->message_length += length;
+}
+
+static void say_error(struct sandbox *sandbox, const char *text, size_t length) {
+    static const char cut[] = "… (cut)";
+    bool long_text = length > SANDBOX_ERROR_BYTES;
+    say(sandbox, text, long_text ? SANDBOX_ERROR_BYTES : length);
+    if (long_text)
+        say(sandbox, cut, sizeof cut - 1);
+}
+
+/* The auxiliary library's traceback looks names up in every loaded module, however large; this one does not. */
+static void say_traceback(struct sandbox *sandbox, lua_State *L, int level) {
+    lua_Debug frame;
+    for (int left = SANDBOX_TRACEBACK_LEVELS; lua_getstack(L, level, &frame); level++) {
+        char line[160];
+        if (left-- == 0) {
+            say(sandbox, "\n\t...", 5);
+            return;
+        }
+        lua_getinfo(L, "Sln", &frame);
+        int length = frame.currentline > 0
+                         ? snprintf(line, sizeof line, "\n\t%s:%d: in ", frame.short_src, frame.currentline)
+                         : snprintf(line, sizeof line, "\n\t%s: in ", frame.short_src);
+        if (*frame.namewhat != '\0')
+            length += snprintf(line + length, sizeof line - (size_t)length, "%s '%.50s'", frame.namewhat, frame.name);
+        else if (*frame.what == 'm')
+            length += snprintf(line + length, sizeof line - (size_t)length, "main chunk");
+        else
+            length += snprintf(line + length, sizeof line - (size_t)length, "function");
+        say(sandbox, line, (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
+    }
+}
+
+static void note(struct sandbox *sandbox, const char *text) {
+    sandbox->message_length = 0;
+    say_error(sandbox, text, strlen(text));
+}
+
+/* ---- memory ---- */
+
+static void *large_link(struct sandbox *sandbox, struct large *large) {
+    if (!large)
+        return NULL;
+    large->previous = NULL;
+    large->next = sandbox->large;
+    if (large->next)
+        large->next->previous = large;
+    sandbox->large = large;
+    return large + 1;
+}
+
+static struct large *large_unlink(struct sandbox *sandbox, void *block) {
+    struct large *large = (struct large *)block - 1;
+    if (large->previous)
+        large->previous->next = large->next;
+    else
+        sandbox->large = large->next;
+    if (large->next)
+        large->next->previous = large->previous;
+    return large;
+}
+
+static void *resize(struct sandbox *sandbox, void *block, size_t before, size_t after) {
+    if (before < SANDBOX_LARGE_BYTES && after < SANDBOX_LARGE_BYTES)
+        return realloc(block, after);
+    if (before >= SANDBOX_LARGE_BYTES && after >= SANDBOX_LARGE_BYTES) {
+        struct large *old = large_unlink(sandbox, block);
+        struct large *new = realloc(old, sizeof *new + after);
+        if (!new)
+            large_link(sandbox, old);
+        return large_link(sandbox, new);
+    }
+    void *result =
+        after < SANDBOX_LARGE_BYTES ? malloc(after) : large_link(sandbox, malloc(sizeof(struct large) + after));
+    if (result && block) {
+        memcpy(result, block, before < after ? before : after);
+        free(before < SANDBOX_LARGE_BYTES ? block : large_unlink(sandbox, block));
+    }
+    return result;
+}
+
+/* Fails an allocation, and keeps what a memory error cannot tell: where it happened. */
+static void *refuse(struct sandbox *sandbox) {
+    if (sandbox->message_length > 0 && !sandbox->refused)
+        return NULL; /* the run is ending by another error, which is what counts */
+    sandbox->refused = true;
+    note(sandbox, "memory limit exceeded");
+    if (sandbox->frame)
+        say_traceback(sandbox, sandbox->frame->L, 0);
+    return NULL;
+}
+
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
     struct sandbox *sandbox = context;
     size_t before = block ? old_size : 0; /* for a new block, old_size is its kind */
     size_t memory = atomic_load_explicit(&sandbox->memory, memory_order_relaxed) - before;
+    void *result = NULL;
     if (new_size == 0) {
-        free(block);
-        atomic_store_explicit(&sandbox->memory, memory, memory_order_relaxed);
-        return NULL;
-    }
-    if (new_size > before && !sandbox->unlimited) {
-        if (new_size > sandbox->memory_limit || memory > sandbox->memory_limit - new_size)
+        if (block)
+            free(before < SANDBOX_LARGE_BYTES ? block : large_unlink(sandbox, block));
+    } else {
+        if (new_size > before && !sandbox->unlimited) {
+            if (new_size > sandbox->memory_limit || memory > sandbox->memory_limit - new_size)
+                return refuse(sandbox);
+            /* Comparing strings or changing their case is one instruction: their size bounds it. */
+            if (!block && old_size == LUA_TSTRING && new_size > sandbox->string_limit)
+                return refuse(sandbox);
+        }
+        result = resize(sandbox, block, before, new_size);
+        if (!result)
             return NULL;
-        /* Work on one string (comparing, changing case) is one instruction, so its size bounds that instruction. */
-        if (!block && old_size == LUA_TSTRING && new_size > sandbox->string_limit)
-            return NULL;
     }
-    void *result = realloc(block, new_size);
-    if (result)
-        atomic_store_explicit(&sandbox->memory, memory + new_size, memory_order_relaxed);
+    atomic_store_explicit(&sandbox->memory, memory + new_size, memory_order_relaxed);
     return result;
 }
 
@@ -58,19 +160,38 @@ void sandbox_check(lua_State *L) {
 }
 
 void sandbox_pass_on(lua_State *L, int status) {
-    struct sandbox *sandbox = sandbox_of(L);
-    if (status == LUA_ERRMEM || sandbox_over(sandbox))
+    if (status == LUA_ERRMEM)
         lua_error(L);
+    if (!sandbox_over(sandbox_of(L)))
+        return;
+    if (lua_type(L, -1) == LUA_TSTRING && strstr(lua_tostring(L, -1), time_over))
+        lua_error(L); /* says where */
+    raise_time_over(L, 1);
 }
 
 /* In a signal handler. lua_sethook is made for this; the hook raises at every instruction, so what catches the error
-   gets no further than its own next one. */
+   gets no further than its own next one.
+   What no hook reaches is an instruction that takes seconds inside Lua itself: growing a table whose keys were chosen
+   to collide, collecting a chain of weak keys. For 20,000 keys each takes seconds and grows with the square. Only when
+   a run is still there well after its limit, and in Lua's own code (so that no lock of anyone else is held), the error
+   is raised from here: what Lua was doing stays half done. Such a state runs no collection any more and is fit only for
+   closing, which frees all that it still knows; large blocks that it no longer knows are freed in sandbox_close. */
 static void interrupt(struct watch *watch, int64_t over_ms, const void *machine) {
-    (void)over_ms;
-    (void)machine;
     struct sandbox *sandbox = (struct sandbox *)watch; /* its first member */
-    for (struct frame *frame = sandbox->frame; frame; frame = frame->outer)
+    for (const struct frame *frame = sandbox->frame; frame; frame = frame->outer)
         lua_sethook(frame->L, hook, LUA_MASKCOUNT, 1);
+    if (over_ms < SANDBOX_BREAK_MS || !sandbox_in_lua(machine))
+        return;
+    lua_State *L = sandbox->frame->L;
+    lua_Debug activation;
+    if (!lua_getstack(L, 0, &activation)) /* not inside of a call: nobody would catch the error */
+        return;
+    if (lua_gc(L, LUA_GCSTOP) != 0)
+        return;
+    sandbox->unlimited = true; /* the emergency collection of a full state must not start either */
+    /* Lua knows its memory error by this very text, and raises it without a message handler. */
+    lua_pushstring(L, "not enough memory");
+    lua_error(L);
 }
 
 static void enter(struct sandbox *sandbox, const char *label) {
@@ -89,45 +210,6 @@ static void leave(struct sandbox *sandbox, int status) {
 
 /* ---- errors ---- */
 
-static void say(struct sandbox *sandbox, const char *text, size_t length) {
-    size_t room = sizeof sandbox->message - sandbox->message_length;
-    if (length > room)
-        length = room;
-    memcpy(sandbox->message + sandbox->message_length, text, length);
-    sandbox->message_length += length;
-}
-
-static void say_error(struct sandbox *sandbox, const char *text, size_t length) {
-    static const char cut[] = "… (cut)";
-    bool long_text = length > SANDBOX_ERROR_BYTES;
-    say(sandbox, text, long_text ? SANDBOX_ERROR_BYTES : length);
-    if (long_text)
-        say(sandbox, cut, sizeof cut - 1);
-}
-
-/* The auxiliary library's traceback looks names up in every loaded module, however large; this one does not. */
-static void say_traceback(struct sandbox *sandbox, lua_State *L) {
-    lua_Debug frame;
-    for (int level = 1; lua_getstack(L, level, &frame); level++) {
-        char line[160];
-        if (level > SANDBOX_TRACEBACK_LEVELS) {
-            say(sandbox, "\n\t...", 5);
-            return;
-        }
-        lua_getinfo(L, "Sln", &frame);
-        int length = frame.currentline > 0
-                         ? snprintf(line, sizeof line, "\n\t%s:%d: in ", frame.short_src, frame.currentline)
-                         : snprintf(line, sizeof line, "\n\t%s: in ", frame.short_src);
-        if (*frame.namewhat != '\0')
-            length += snprintf(line + length, sizeof line - (size_t)length, "%s '%.50s'", frame.namewhat, frame.name);
-        else if (*frame.what == 'm')
-            length += snprintf(line + length, sizeof line - (size_t)length, "main chunk");
-        else
-            length += snprintf(line + length, sizeof line - (size_t)length, "function");
-        say(sandbox, line, (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
-    }
-}
-
 static int f_describe(lua_State *L) {
     sandbox_tostring(L, 1);
     return 1;
@@ -138,6 +220,7 @@ static int f_describe(lua_State *L) {
 static int on_error(lua_State *L) {
     struct sandbox *sandbox = sandbox_of(L);
     sandbox->message_length = 0;
+    sandbox->refused = false;
     size_t length;
     const char *text;
     switch (lua_type(L, 1)) {
@@ -153,13 +236,18 @@ static int on_error(lua_State *L) {
                 lua_replace(L, 1);
                 break;
             }
+            if (sandbox_over(sandbox)) {
+                lua_pushstring(L, time_over);
+                lua_replace(L, 1);
+                break;
+            }
         }
         lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
         lua_replace(L, 1);
     }
     text = lua_tolstring(L, 1, &length);
     say_error(sandbox, text, length);
-    say_traceback(sandbox, L);
+    say_traceback(sandbox, L, 1);
     lua_settop(L, 1);
     return 1;
 }
@@ -180,11 +268,6 @@ static void push_message(struct sandbox *sandbox, lua_State *L) {
     sandbox->unlimited = before;
 }
 
-static void note(struct sandbox *sandbox, const char *text) {
-    sandbox->message_length = 0;
-    say_error(sandbox, text, strlen(text));
-}
-
 /* ---- runs ---- */
 
 int sandbox_call(struct sandbox *sandbox, int arguments, int results, const char *label) {
@@ -192,6 +275,7 @@ int sandbox_call(struct sandbox *sandbox, int arguments, int results, const char
     int function = lua_gettop(L) - arguments;
     int status;
     sandbox->message_length = 0;
+    sandbox->refused = false;
     if (sandbox->spent || !lua_checkstack(L, 4)) {
         note(sandbox, sandbox->spent ? "the state is spent" : "stack overflow");
         status = LUA_ERRRUN;
@@ -205,10 +289,10 @@ int sandbox_call(struct sandbox *sandbox, int arguments, int results, const char
             lua_remove(L, function);
             return LUA_OK;
         }
-        if (status == LUA_ERRMEM)
-            note(sandbox, "memory limit exceeded");
-        else if (status == LUA_OK)
-            note(sandbox, time_over); /* found over just as it ended */
+        if (status == LUA_OK || (status == LUA_ERRMEM && sandbox_over(sandbox)))
+            note(sandbox, time_over); /* found over just as it ended, or torn out of Lua itself */
+        else if (status == LUA_ERRMEM && !sandbox->refused)
+            note(sandbox, "not enough memory"); /* the machine's, or a script's own words */
         else if (sandbox->message_length == 0)
             note(sandbox, "error in error handling");
     }
@@ -249,6 +333,7 @@ int sandbox_load(struct sandbox *sandbox, const char *source, size_t length, con
             say_error(sandbox, message, message_length);
         lua_pop(L, 1);
         push_message(sandbox, L);
+        sandbox->message_length = 0;
     }
     return status;
 }
@@ -290,6 +375,11 @@ void sandbox_close(struct sandbox *sandbox) {
         return;
     watch_remove(&sandbox->watch);
     lua_close(sandbox->L);
+    while (sandbox->large) { /* left by a run that was torn out of Lua */
+        struct large *next = sandbox->large->next;
+        free(sandbox->large);
+        sandbox->large = next;
+    }
     free(sandbox);
 }
 
@@ -306,6 +396,7 @@ bool sandbox_spent(const struct sandbox *sandbox) {
 }
 
 bool sandbox_start(void) {
+    sandbox_find_lua();
     return watchdog_start();
 }
 

@@ -12,7 +12,7 @@ enum {
     MAX_CAPTURES = 32,
     MAX_DEPTH = 200,
     STEPS = 1000000,     /* of backtracking in one call, about 5 ms */
-    STEPS_PER_BYTE = 64, /* and as many for each byte of the subject: linear patterns pass on any subject */
+    STEPS_PER_BYTE = 16, /* and as many for each byte of the subject: linear patterns pass on any subject */
     STEPS_PER_CHECK = 4096
 };
 #define OPEN (-1)
@@ -134,7 +134,7 @@ static const char *item_end(struct matcher *m, const char *p) {
     }
     if (*p != '[')
         return p + 1;
-    p++;
+    const char *set = p++;
     if (*p == '^')
         p++;
     do { /* the first character stands for itself, even ']' */
@@ -143,7 +143,7 @@ static const char *item_end(struct matcher *m, const char *p) {
         if (*p++ == '%' && p < m->pattern_end)
             p++;
     } while (*p != ']'); /* pattern_end is '\0' */
-    spend(m, 1);
+    spend(m, (p - set) / 2);
     return p + 1;
 }
 
@@ -156,7 +156,7 @@ static bool item_matches(struct matcher *m, const char *s, const char *p, const 
     case '%':
         return in_class(byte_at(s), byte_at(p + 1));
     case '[':
-        spend(m, (end - p) / 4);
+        spend(m, (end - p) / 2);
         return in_set(byte_at(s), p, end - 1);
     default:
         return *p == *s;

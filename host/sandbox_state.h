@@ -11,7 +11,16 @@ enum {
     SANDBOX_MESSAGE_BYTES = 8192,
     /* C stack that may be in use when a coroutine is entered. Lua bounds nesting inside a coroutine (200 C calls) but
        not across coroutine.close, so the sandbox does; both together stay below a thread's 1 MiB. */
-    SANDBOX_COROUTINE_STACK_BYTES = 256 * 1024
+    SANDBOX_COROUTINE_STACK_BYTES = 256 * 1024,
+    /* CPU time beyond the hard limit after which a run is torn out of Lua's own code. */
+    SANDBOX_BREAK_MS = 100,
+    SANDBOX_LARGE_BYTES = 64 * 1024 /* blocks from this size on are known one by one */
+};
+
+/* In front of a large block. */
+struct large {
+    _Alignas(max_align_t) struct large *next;
+    struct large *previous;
 };
 
 /* A coroutine that runs, or waits for the one it resumed: what the watchdog's interrupt must reach. */
@@ -26,7 +35,9 @@ struct sandbox {
     size_t memory_limit;
     size_t string_limit;
     atomic_size_t memory; /* written by the state's user alone, read by anyone */
-    bool unlimited;       /* while the host itself builds, or ends a state that is spent */
+    struct large *large;
+    bool refused;   /* an allocation in this run; message says where */
+    bool unlimited; /* while the host itself says what happened, or closes a broken state */
     bool spent;
     int depth; /* of nested runs */
     struct frame main_frame;
@@ -45,6 +56,11 @@ static inline bool sandbox_over(const struct sandbox *sandbox) {
 void sandbox_pass_on(lua_State *L, int status);
 /* Pushes what tostring shows: never an address. */
 void sandbox_tostring(lua_State *L, int index);
+
+/* Learns where Lua's code lies; and whether a signal's ucontext_t shows a thread in it. The first is not, the second is
+   for signal handlers. */
+void sandbox_find_lua(void);
+bool sandbox_in_lua(const void *machine);
 
 /* Opens the allowed libraries in a fresh state. Raises when memory is exhausted. */
 void sandbox_open_libraries(lua_State *L);
