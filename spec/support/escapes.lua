@@ -427,7 +427,7 @@ local hungry = {
   { "arguments without end", [[
     local function f(...) return f(1, 2, 3, 4, 5, 6, 7, 8, ...) end
     f()]], limit = "any" },
-  { "results without end", "return (select('#', table.unpack({}, 1, 5e5)))", result = "500000" },
+  { "results without end", "return (select('#', table.unpack({}, 1, 1e5)))", result = "100000" },
   { "a pack that packs itself", "local t = { 1 } while true do t = table.pack(t, table.unpack(t)) end", limit = "any" },
   { "gsub that grows", "local s = 'x' while true do s = s:gsub('x', 'xxxxxxxxxx') end", limit = "any" },
   { "concat that grows", "local t = { 'x', 'x' } while true do t[1] = table.concat(t) t[2] = t[1] end",

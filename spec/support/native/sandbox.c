@@ -266,10 +266,9 @@ static void count_up(void *context) {
 
 static atomic_int stuck_calls;
 
-/* survive_stuck(): the process lives on when a run is stuck. */
+/* survive_stuck(whether): the process lives on when a run is stuck. */
 static int f_survive_stuck(lua_State *L) {
-    (void)L;
-    watchdog_on_stuck(count_up, &stuck_calls);
+    watchdog_on_stuck(lua_toboolean(L, 1) ? count_up : NULL, &stuck_calls);
     return 0;
 }
 
