@@ -149,7 +149,7 @@ static void raise_time_over(lua_State *L, int level) {
     lua_error(L);
 }
 
-static void hook(lua_State *L, lua_Debug *activation) {
+void sandbox_hook(lua_State *L, lua_Debug *activation) {
     (void)activation;
     raise_time_over(L, 0);
 }
@@ -167,31 +167,6 @@ void sandbox_pass_on(lua_State *L, int status) {
     if (lua_type(L, -1) == LUA_TSTRING && strstr(lua_tostring(L, -1), time_over))
         lua_error(L); /* says where */
     raise_time_over(L, 1);
-}
-
-/* In a signal handler. lua_sethook is made for this; the hook raises at every instruction, so what catches the error
-   gets no further than its own next one.
-   What no hook reaches is an instruction that takes seconds inside Lua itself: growing a table whose keys were chosen
-   to collide, collecting a chain of weak keys. For 20,000 keys each takes seconds and grows with the square. Only when
-   a run is still there well after its limit, and in Lua's own code (so that no lock of anyone else is held), the error
-   is raised from here: what Lua was doing stays half done. Such a state runs no collection any more and is fit only for
-   closing, which frees all that it still knows; large blocks that it no longer knows are freed in sandbox_close. */
-static void interrupt(struct watch *watch, int64_t over_ms, const void *machine) {
-    struct sandbox *sandbox = (struct sandbox *)watch; /* its first member */
-    for (const struct frame *frame = sandbox->frame; frame; frame = frame->outer)
-        lua_sethook(frame->L, hook, LUA_MASKCOUNT, 1);
-    if (over_ms < SANDBOX_BREAK_MS || !sandbox_in_lua(machine))
-        return;
-    lua_State *L = sandbox->frame->L;
-    lua_Debug activation;
-    if (!lua_getstack(L, 0, &activation)) /* not inside of a call: nobody would catch the error */
-        return;
-    if (lua_gc(L, LUA_GCSTOP) != 0)
-        return;
-    sandbox->unlimited = true; /* the emergency collection of a full state must not start either */
-    /* Lua knows its memory error by this very text, and raises it without a message handler. */
-    lua_pushstring(L, "not enough memory");
-    lua_error(L);
 }
 
 static void enter(struct sandbox *sandbox, const char *label) {
@@ -351,7 +326,7 @@ struct sandbox *sandbox_open(const struct sandbox_limits *limits) {
         return NULL;
     sandbox->watch.soft_ms = limits->cpu_soft_ms;
     sandbox->watch.hard_ms = limits->cpu_hard_ms;
-    sandbox->watch.interrupt = interrupt;
+    sandbox->watch.interrupt = sandbox_interrupt;
     sandbox->memory_limit = limits->memory_bytes;
     sandbox->string_limit = limits->memory_bytes / 4;
     lua_State *L = lua_newstate(allocate, sandbox);

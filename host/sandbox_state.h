@@ -47,7 +47,7 @@ struct sandbox {
     char message[SANDBOX_MESSAGE_BYTES]; /* kept outside of Lua, so that a full state can still say what happened */
 };
 
-/* Raises the run's end, or nothing when it has time left. */
+/* True when the run's time is up. */
 static inline bool sandbox_over(const struct sandbox *sandbox) {
     return watch_expired(&sandbox->watch);
 }
@@ -57,10 +57,12 @@ void sandbox_pass_on(lua_State *L, int status);
 /* Pushes what tostring shows: never an address. */
 void sandbox_tostring(lua_State *L, int index);
 
-/* Learns where Lua's code lies; and whether a signal's ucontext_t shows a thread in it. The first is not, the second is
-   for signal handlers. */
+/* Learns where Lua's code lies; before the first run. */
 void sandbox_find_lua(void);
-bool sandbox_in_lua(const void *machine);
+/* Ends the run: watch.interrupt. */
+void sandbox_interrupt(struct watch *watch, int64_t over_ms, const void *machine);
+/* Raises the run's end at an instruction of a script. */
+void sandbox_hook(lua_State *L, lua_Debug *activation);
 
 /* Opens the allowed libraries in a fresh state. Raises when memory is exhausted. */
 void sandbox_open_libraries(lua_State *L);
