@@ -2,11 +2,14 @@
 .DEFAULT_GOAL := help
 BUILD ?= build
 BUSTED := lua5.4 /usr/bin/busted
+# Roots of Debian, which are kept; not in the tree, where every tool that walks it would follow their links.
+IMAGE ?= /var/cache/rayclusterscaler-image
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev \
   libyaml-dev libssl-dev lua-dkjson ca-certificates
-TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml curl openssl unzip
+TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml curl openssl unzip \
+  debootstrap iproute2
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,6 +23,10 @@ run: build ## the main job on loopback: service, simulated Domino and Kubernetes
 
 test: build .deps-test build/tools ## everything that must hold
 	$(BUSTED)
+
+image-test: .deps-test ## follow the Dockerfile in a chroot and run the result
+	$(SUDO) flock $(IMAGE).lock lua5.4 spec/image/build.lua $(IMAGE)
+	$(SUDO) flock $(IMAGE).lock env IMAGE=$(IMAGE) $(BUSTED) --pattern=_check spec/image
 
 # Installs the packages that are missing, once; again when this file changes.
 define install
@@ -40,4 +47,4 @@ build/tools: spec/helm/tools.sh | .deps-test
 	spec/helm/tools.sh $@
 	@touch $@
 
-.PHONY: help build run test
+.PHONY: help build run test image-test
