@@ -26,10 +26,12 @@ describe("ConfigMaps of the chart", function()
       assert.is_nil(mount.subPath)
       mounts[mount.mountPath] = mount.name
     end
-    assert.same({ scripts = "scripts", policies = "policies" },
-      { scripts = mounts[values.SCRIPTS_DIR], policies = mounts[values.POLICIES_DIR] })
+    assert.same({ "scripts", "policies", "state" },
+      { mounts[values.SCRIPTS_DIR], mounts[values.POLICIES_DIR], mounts[values.STATE_DIR] })
     local volumes = chart.only(chart.render(), "Deployment").spec.template.spec.volumes
-    for _, volume in ipairs(volumes) do assert.same({ name = sources[volume.name] }, volume.configMap) end
+    for _, volume in ipairs(volumes) do
+      assert.same(sources[volume.name] and { name = sources[volume.name] }, volume.configMap)
+    end
   end)
 
   it("take further and replacing files from values", function()
@@ -44,7 +46,8 @@ describe("ConfigMaps of the chart", function()
       local objects = chart.render({ arguments = ("--set %s.existingConfigMap=ours"):format(directory) })
       assert.is_nil(objects["ConfigMap " .. name])
       for _, volume in ipairs(chart.only(objects, "Deployment").spec.template.spec.volumes) do
-        assert.equal(volume.name == directory and "ours" or sources[volume.name], volume.configMap.name)
+        local expected = volume.name == directory and "ours" or sources[volume.name]
+        assert.equal(expected, volume.configMap and volume.configMap.name)
       end
       local ok, _, messages = chart.template({ arguments = ("--set %s.existingConfigMap=ours " ..
         "--set-string '%s.files.a\\.lua=return'"):format(directory, directory) })
