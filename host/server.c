@@ -26,6 +26,8 @@ enum {
     MAX_TARGET_BYTES = 8192,
     WRITE_BATCH_BYTES = 256 * 1024,
     STOP_POLL_MS = 20,
+    DRAIN_MS = 1000,
+    DRAIN_BYTES = 1024 * 1024,
 };
 
 struct server {
@@ -243,6 +245,16 @@ static bool read_body(struct mg_connection *connection, const struct server *ser
     return false;
 }
 
+/* Closing on a caller that still sends its body would reset the connection, and with it our answer. */
+static void drain(struct mg_connection *connection) {
+    char part[8192];
+    int count = 1;
+    poll_deadline(clock_monotonic_ms() + DRAIN_MS);
+    for (size_t total = 0; total < DRAIN_BYTES && count > 0; total += (size_t)count)
+        count = mg_read(connection, part, sizeof part);
+    poll_deadline(0);
+}
+
 static bool wants_close(const struct request *request, const char *version) {
     const char *connection = request_header(request, "Connection");
     if (connection)
@@ -278,12 +290,12 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         understood = (refusal = (struct wire_refusal){414, "bad_request", "The path is too long."}, false);
     if (understood && !wire_decode_path(info->request_uri, path, sizeof path))
         understood = (refusal = (struct wire_refusal){400, "bad_request", "The path is malformed."}, false);
-    bool handled = false;
+    bool handled = false, unread = false;
     if (!understood) {
         response_problem(response, refusal.status, refusal.error, refusal.message, call->request_id);
         response->close = true;
     } else if (!read_body(connection, server, worker, length, &request)) {
-        response->close = true;
+        response->close = unread = true;
     } else {
         request.body = (struct span){length ? worker->body.data : "", (size_t)length};
         server->options.handle(server->options.context, &request, response);
@@ -302,6 +314,8 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         write_stream(connection, worker, call);
     else if (!write_response(connection, worker, call, strcmp(request.method, "HEAD") == 0, close))
         mg_disable_connection_keep_alive(connection);
+    if (unread)
+        drain(connection);
     if (handled && server->options.done)
         server->options.done(server->options.context, &request, response, clock_monotonic_us() - start_us);
     else if (!handled && server->options.refused)

@@ -26,7 +26,7 @@ end
 ---a table as body is sent as JSON
 function client.send(port, options)
   local connection = rawsocket.connect(port)
-  assert(connection:send(encode(options)))
+  connection:send(encode(options)) -- a refusal may come, and close, before all of it is sent
   connection.method = options.method
   return connection
 end
