@@ -49,8 +49,8 @@ static void log_request(const struct request *request, const struct response *re
         buffer_text(&line, ",\"trace_id\":");
         log_append_text(&line, call->traceparent + 3, 32, MAX_FIELD_BYTES);
     }
-    if (response->revision[0])
-        append_text(&line, ",\"revision\":", response->revision);
+    if (call->revision[0])
+        append_text(&line, ",\"revision\":", call->revision);
     append_number(&line, ",\"upstream_calls\":", call->upstream_calls);
     append_ms(&line, ",\"upstream_ms\":", call->upstream_us);
     if (response->error[0])

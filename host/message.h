@@ -9,6 +9,7 @@
 enum {
     REQUEST_ID_BYTES = 128, /* longest X-Request-Id that is echoed */
     TRACEPARENT_BYTES = 56, /* W3C trace context, version 00, with its '\0' */
+    REVISION_BYTES = 16,    /* longest revision of a bundle */
 };
 
 struct header {
@@ -21,6 +22,7 @@ struct call_context {
     int64_t deadline_ms; /* monotonic; no upstream call or retry goes on beyond it */
     char request_id[REQUEST_ID_BYTES + 1];
     char traceparent[TRACEPARENT_BYTES]; /* "" when the caller sent none */
+    char revision[REVISION_BYTES + 1];   /* of the bundle that answers; "" when none does */
     unsigned upstream_calls;
     int64_t upstream_us;
 };
@@ -71,7 +73,6 @@ struct response {
     /* For the access log. */
     char route[96];    /* route template, "/raycluster/{name}" */
     char caller[96];   /* caller id; "" when unknown */
-    char revision[16]; /* of the rules that answered; "" when none did */
     char error[32];    /* the error of a problem answer; "" when there is none */
 };
 

@@ -114,9 +114,10 @@ void service_handle(void *context, const struct request *request, struct respons
         response_header(response, "Retry-After", "1");
         return;
     }
+    const char *revision = generation_bundle(generation)->revision;
+    snprintf(request->call->revision, sizeof request->call->revision, "%s", revision);
     generation_serve(generation, request, response);
-    snprintf(response->revision, sizeof response->revision, "%s", generation_bundle(generation)->revision);
-    response_header(response, "X-Policy-Revision", response->revision);
+    response_header(response, "X-Policy-Revision", revision);
     generation_release(generation);
 }
 
