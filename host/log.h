@@ -30,7 +30,7 @@ void log_end(struct buffer *line);
 /* Appends a JSON string; of a text beyond most bytes the first ones and "…". */
 void log_append_text(struct buffer *line, const char *text, size_t length, size_t most);
 
-/* A line made elsewhere, with its '\n'. */
-void log_raw(const char *line, size_t length);
+/* A line made elsewhere, with its '\n'. False when it is lost already. */
+bool log_raw(const char *line, size_t length);
 
 #endif
