@@ -160,6 +160,30 @@ static void show_examples(const void *member, struct buffer *out) {
     buffer_text(out, *(const bool *)member ? "\"optional\"" : "\"required\"");
 }
 
+/* A plain decimal: no sign, no exponent, no "nan". */
+static bool parse_rate(const struct setting *setting, const char *value, void *member) {
+    (void)setting;
+    size_t whole = strspn(value, "0123456789");
+    const char *end = value + whole;
+    if (*end == '.') {
+        size_t fraction = strspn(end + 1, "0123456789");
+        if (fraction == 0)
+            return false;
+        end += 1 + fraction;
+    }
+    if (whole == 0 || *end || end - value > 12)
+        return false;
+    double rate = strtod(value, NULL);
+    if (rate > 1)
+        return false;
+    *(double *)member = rate;
+    return true;
+}
+
+static void show_rate(const void *member, struct buffer *out) {
+    buffer_format(out, "%.10g", *(const double *)member);
+}
+
 static const struct setting_kind url = {
     parse_url, show_url, "an http or https URL without credentials, query and fragment, at most 511 bytes"};
 static const struct setting_kind namespace = {parse_namespace, show_text,
@@ -169,6 +193,7 @@ static const struct setting_kind address = {parse_listen, show_text,
                                             "address:port, such as 0.0.0.0:6000 or [::1]:6000"};
 static const struct setting_kind examples = {parse_examples, show_examples, "required or optional"};
 static const struct setting_kind path = {parse_text, show_text, NULL};
+static const struct setting_kind rate = {parse_rate, show_rate, "a number from 0 to 1, such as 0.01"};
 static const struct setting_kind number = {parse_number, show_number, NULL};
 
 #define MEMBER(name) offsetof(struct config, name)
@@ -191,6 +216,10 @@ const struct setting config_settings[] = {
      MEMBER(state_dir), 0, 0},
     {"POLICY_EXAMPLES", "required", "`required`: a policy without examples is refused; `optional`: it is not",
      &examples, MEMBER(policy_examples_optional), 0, 0},
+    {"DECISION_LOG", "", "file that decisions are appended to; empty: they are lines of the log, at level info", &path,
+     MEMBER(decision_log), 0, 0},
+    {"DECISION_SAMPLE_RATE", "0.01", "share of the allowed views that are logged, 0 to 1; all else that is decided is",
+     &rate, MEMBER(decision_sample_rate), 0, 0},
     {"IDENTITY_TTL_SECONDS", "10", "how long Domino's answer for a credential is reused, 0 to 3600; 0: never", &number,
      MEMBER(identity_ttl_seconds), 0, 3600},
     {"REQUEST_TIMEOUT_SECONDS", "10", "for a whole request, upstream calls and retries included, 1 to 60", &number,

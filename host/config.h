@@ -22,6 +22,8 @@ struct config {
     const char *simulator_dir;
     const char *state_dir; /* "" when not set */
     bool policy_examples_optional;
+    const char *decision_log; /* "" when not set: decisions are lines of the log */
+    double decision_sample_rate;
     long identity_ttl_seconds; /* 0: off */
     long request_timeout_seconds;
     long kube_max_stale_seconds;

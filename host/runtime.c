@@ -29,10 +29,11 @@ struct host_module {
 };
 
 static const struct host_module host_modules[] = {
-    {"cache", luaopen_bind_cache, false},   {"clock", luaopen_bind_clock, true},
-    {"config", luaopen_bind_config, false}, {"http", luaopen_bind_http, false},
-    {"json", luaopen_bind_json, false},     {"kube", luaopen_bind_kube, false},
-    {"log", luaopen_bind_log, false},       {"metrics", luaopen_bind_metrics, false},
+    {"cache", luaopen_bind_cache, false},     {"clock", luaopen_bind_clock, false},
+    {"config", luaopen_bind_config, false},   {"decisions", luaopen_bind_decisions, false},
+    {"http", luaopen_bind_http, false},       {"json", luaopen_bind_json, false},
+    {"kube", luaopen_bind_kube, false},       {"log", luaopen_bind_log, false},
+    {"metrics", luaopen_bind_metrics, false},
 };
 
 static struct runtime *runtime_of(lua_State *L) {

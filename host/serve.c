@@ -4,6 +4,7 @@
 
 #include "cache.h"
 #include "commands.h"
+#include "decision_log.h"
 #include "http_client.h"
 #include "kube_client.h"
 #include "log.h"
@@ -120,7 +121,8 @@ struct serve *serve_open(const struct config *config, lookup_function *lookup, s
     serve->config = config;
     serve->host.config = config;
     find_sources(config, serve->sources);
-    if (!start_services(serve, lookup, error)) {
+    if (!decision_log_open(config->decision_log, config->decision_sample_rate, error) ||
+        !start_services(serve, lookup, error)) {
         serve_close(serve);
         return NULL;
     }
@@ -146,6 +148,7 @@ void serve_close(struct serve *serve) {
         http_client_free(serve->host.http);
     if (serve->host.cache)
         cache_free(serve->host.cache);
+    decision_log_close();
     free(serve);
 }
 

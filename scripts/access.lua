@@ -1,5 +1,4 @@
 --- The gate: loads what a request is about and asks the rule. What an endpoint then finds in its context is allowed.
-local log = require "log"
 local clusters = require "scripts.clusters"
 local reply = require "scripts.reply"
 local rules = require "scripts.rules"
@@ -17,19 +16,17 @@ local access = {}
 ---@field cluster cluster? … as rules see it
 ---@field objects kube.object[]? of an "each" route: those that the caller may see
 
-local function refuse(ctx, name, reason)
-  local action = ctx.route.action
-  log.info("denied", { action = action, cluster = name, caller = ctx.caller.id or ctx.caller.name, reason = reason })
+--- Why is in the decision log; the caller is not told.
+local function refuse(ctx, name)
   local what = name and " cluster " .. name or ""
-  return reply.problem(ctx.request, "unauthorized", ("you are not allowed to %s%s"):format(action, what))
+  return reply.problem(ctx.request, "unauthorized", ("you are not allowed to %s%s"):format(ctx.route.action, what))
 end
 
 local function admit_one(ctx, name, fresh)
   local object, failure = clusters.get(name, fresh)
   if not object then return reply.upstream(ctx.request, "Kubernetes", failure) end
   local cluster = clusters.view(object)
-  local allowed, reason = rules.allows(ctx.caller, ctx.route.action, cluster)
-  if not allowed then return refuse(ctx, name, reason) end
+  if not rules.allows(ctx.caller, ctx.route.action, cluster) then return refuse(ctx, name) end
   ctx.object, ctx.cluster = object, cluster
   return nil
 end
@@ -37,16 +34,7 @@ end
 local function admit_each(ctx)
   local objects, failure = clusters.list()
   if not objects then return reply.upstream(ctx.request, "Kubernetes", failure) end
-  local caller, action = ctx.caller, ctx.route.action
-  local allowed, count = {}, 0
-  for i = 1, #objects do
-    local object = objects[i]
-    if rules.allows(caller, action, clusters.view(object)) then
-      count = count + 1
-      allowed[count] = object
-    end
-  end
-  ctx.objects = allowed
+  ctx.objects = rules.visible(ctx.caller, ctx.route.action, objects, clusters.view)
   return nil
 end
 
@@ -61,8 +49,7 @@ function access.admit(ctx, fresh)
     local values = source == "path" and ctx.parameters or ctx.body
     return admit_one(ctx, values[ctx.route.field], fresh)
   end
-  local allowed, reason = rules.allows(ctx.caller, ctx.route.action, nil)
-  return not allowed and refuse(ctx, nil, reason) or nil
+  return not rules.allows(ctx.caller, ctx.route.action, nil) and refuse(ctx) or nil
 end
 
 return access

@@ -2,6 +2,7 @@
 local json = require "json"
 local access = require "scripts.access"
 local identity = require "scripts.identity"
+local read_only = require "scripts.read_only"
 local reply = require "scripts.reply"
 local router = require "scripts.router"
 local text = require "scripts.text"
@@ -50,7 +51,7 @@ end
 local function serve(request, route, parameters)
   local caller, failure = identity.caller(request)
   if not caller then return unidentified(request, failure) end
-  local ctx = { request = request, route = route, caller = caller, parameters = parameters }
+  local ctx = { request = request, route = route, caller = read_only(caller, "caller"), parameters = parameters }
   local response = (route.body and read_body(ctx)) or (route.source == "path" and check_path(ctx))
     or access.admit(ctx) or route.run(ctx)
   response.caller = caller.id or caller.name

@@ -1,11 +1,20 @@
---- The rules as endpoints use them. A policy is held to its contract: what it does not promise is an error, which ends
---- the request with policy_error, and never a yes.
+--- The rules as endpoints use them, and the only place that asks them. A policy is held to its contract: what it does
+--- not promise is an error, which ends the request with policy_error, and never a yes. What was decided goes to the
+--- decision log with everything the policy saw, so that it can be decided again.
+local clock = require "clock"
+local decisions = require "decisions"
+local json = require "json"
 local authorization = require "policies.authorization"
 local scaling = require "policies.scaling"
+local read_only = require "scripts.read_only"
 
 local rules = {}
 
 local MAX_INT32 = 2147483647
+local MAX_DETAILS = 10 -- decisions that are written of a list, evenly spread over it
+local MAX_REASONS = 16 -- that are told apart in a list's line
+
+local views = { list = true, get = true } -- actions that change nothing
 
 ---@return string? fault
 local function verdict_fault(allowed, reason)
@@ -35,6 +44,73 @@ local function plan_fault(plan, reason)
   return nil
 end
 
+-- What rules see besides --------------------------------------------------------------------------------------------
+
+local read, now
+
+--- The time, the same table for as long as a second lasts.
+---@return now
+local function time()
+  local utc = clock.utc()
+  if utc ~= read then
+    read, now = utc, read_only(utc, "time")
+  end
+  return now
+end
+
+-- The decision log --------------------------------------------------------------------------------------------------
+
+--- As JSON holds it: nil as null, and of what can only be read a copy.
+local function plain(value)
+  if value == nil then return json.null end
+  if type(value) ~= "table" and type(value) ~= "userdata" then return value end
+  local copy = {}
+  for key, item in pairs(value) do
+    copy[key] = plain(item)
+  end
+  return copy
+end
+
+local function write_verdict(caller, action, cluster, moment, verdict, reason)
+  decisions.write {
+    policy = "authorization",
+    action = action,
+    caller = caller.id or caller.name,
+    cluster = cluster and cluster.name,
+    verdict = verdict,
+    reason = reason,
+    given = { plain(caller), action, plain(cluster), plain(moment) },
+  }
+end
+
+local function write_plan(wish, cluster, caller, moment, verdict, plan, reason)
+  decisions.write {
+    policy = "scaling",
+    action = "scale",
+    caller = caller.id or caller.name,
+    cluster = cluster.name,
+    verdict = verdict,
+    reason = reason,
+    plan = plan,
+    given = { plain(wish), plain(cluster), plain(caller), plain(moment) },
+  }
+end
+
+-- Authorization -----------------------------------------------------------------------------------------------------
+
+---@return boolean
+---@return string? reason
+local function ask(caller, action, cluster, moment)
+  local allowed, reason = authorization.decide(caller, action, cluster, moment)
+  if allowed == true and reason == nil then return true end
+  local fault = verdict_fault(allowed, reason)
+  if fault then
+    if decisions.wanted() then write_verdict(caller, action, cluster, moment, "error", fault) end
+    error("policies.authorization: " .. fault, 0)
+  end
+  return allowed, reason
+end
+
 --- May the caller do this?
 ---@param caller caller
 ---@param action action
@@ -42,12 +118,61 @@ end
 ---@return boolean
 ---@return string? reason
 function rules.allows(caller, action, cluster)
-  local allowed, reason = authorization.decide(caller, action, cluster)
-  if allowed == true and reason == nil then return true end
-  local fault = verdict_fault(allowed, reason)
-  if fault then error("policies.authorization: " .. fault, 0) end
+  local moment = time()
+  local allowed, reason = ask(caller, action, cluster, moment)
+  if decisions.wanted(allowed and views[action]) then
+    write_verdict(caller, action, cluster, moment, allowed and "allow" or "deny", reason)
+  end
   return allowed, reason
 end
+
+--- Those of the objects that the caller may see. What is not in a list was denied to nobody, so a list is one allowed
+--- view: when it is logged, it is one line that counts, and some of its decisions.
+---@param caller caller
+---@param action action
+---@param objects kube.object[]
+---@param view fun(object: kube.object): cluster
+---@return kube.object[]
+function rules.visible(caller, action, objects, view)
+  local moment, logged = time(), decisions.wanted(true)
+  local step, reasons, reason_count = math.max(1, #objects // MAX_DETAILS), {}, 0
+  local visible, count = {}, 0
+  for i = 1, #objects do
+    local object = objects[i]
+    local cluster = view(object)
+    local allowed, reason = ask(caller, action, cluster, moment)
+    if allowed then
+      count = count + 1
+      visible[count] = object
+    end
+    if logged then
+      if i % step == 0 and i // step <= MAX_DETAILS then
+        write_verdict(caller, action, cluster, moment, allowed and "allow" or "deny", reason)
+      end
+      if not allowed then
+        reason = reason or "none"
+        if not reasons[reason] then
+          if reason_count == MAX_REASONS then reason = "other" else reason_count = reason_count + 1 end
+        end
+        reasons[reason] = (reasons[reason] or 0) + 1
+      end
+    end
+  end
+  if logged then
+    decisions.write {
+      policy = "authorization",
+      action = action,
+      caller = caller.id or caller.name,
+      verdict = "list",
+      clusters = #objects,
+      allowed = count,
+      reasons = reasons,
+    }
+  end
+  return visible
+end
+
+-- Scaling -----------------------------------------------------------------------------------------------------------
 
 ---@param wish wish
 ---@param cluster cluster
@@ -55,8 +180,16 @@ end
 ---@return plan?
 ---@return string? reason
 function rules.plan(wish, cluster, caller)
-  local plan, reason = scaling.decide(wish, cluster, caller)
+  local moment = time()
+  local plan, reason = scaling.decide(read_only(wish, "wish"), cluster, caller, moment)
+  if type(plan) == "table" then -- what is checked is what is written, whatever a second look would give
+    plan = { replicas = plan.replicas, min_replicas = plan.min_replicas, max_replicas = plan.max_replicas }
+  end
   local fault = plan_fault(plan, reason)
+  if decisions.wanted() then
+    local verdict = fault and "error" or plan and "plan" or "refuse"
+    write_plan(wish, cluster, caller, moment, verdict, not fault and plan or nil, fault or reason)
+  end
   if fault then error("policies.scaling: " .. fault, 0) end
   return plan or nil, reason
 end

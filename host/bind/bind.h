@@ -20,6 +20,7 @@ void bind_context_set(lua_State *L, struct bind_context *context);
 int luaopen_bind_cache(lua_State *L);
 int luaopen_bind_clock(lua_State *L);
 int luaopen_bind_config(lua_State *L);
+int luaopen_bind_decisions(lua_State *L);
 int luaopen_bind_http(lua_State *L);
 int luaopen_bind_json(lua_State *L);
 int luaopen_bind_kube(lua_State *L);

@@ -1,8 +1,10 @@
-/* The simulator's clock: `clock.monotonic_ms()` and `clock.rfc3339()` (whole seconds, UTC). */
+/* `clock.utc()` for the service; `clock.monotonic_ms()` and `clock.rfc3339()` (whole seconds, UTC) for the simulator.
+ */
 #include "clock.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "bind.h"
 
@@ -18,9 +20,45 @@ static int f_rfc3339(lua_State *L) {
     return 1;
 }
 
+static void set_integer(lua_State *L, const char *name, lua_Integer value) {
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void push_utc(lua_State *L, time_t now) {
+    struct tm parts;
+    char text[32];
+    gmtime_r(&now, &parts);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "utc");
+    set_integer(L, "hour", parts.tm_hour);
+    set_integer(L, "minute", parts.tm_min);
+    set_integer(L, "weekday", parts.tm_wday == 0 ? 7 : parts.tm_wday);
+}
+
+/* Its upvalues are the second and the table that was made for it. */
+static int f_utc(lua_State *L) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (lua_tointeger(L, lua_upvalueindex(1)) != now.tv_sec) {
+        push_utc(L, now.tv_sec);
+        lua_replace(L, lua_upvalueindex(2));
+        lua_pushinteger(L, now.tv_sec);
+        lua_replace(L, lua_upvalueindex(1));
+    }
+    lua_pushvalue(L, lua_upvalueindex(2));
+    return 1;
+}
+
 static const luaL_Reg functions[] = {{"monotonic_ms", f_monotonic_ms}, {"rfc3339", f_rfc3339}, {NULL, NULL}};
 
 int luaopen_bind_clock(lua_State *L) {
     luaL_newlib(L, functions);
+    lua_pushinteger(L, -1);
+    lua_pushnil(L);
+    lua_pushcclosure(L, f_utc, 2);
+    lua_setfield(L, -2, "utc");
     return 1;
 }

@@ -78,6 +78,8 @@ void bind_json_encode(lua_State *L, int index) {
     /* The state's own buffer, so that an error on the way leaks nothing. */
     lua_rawgetp(L, LUA_REGISTRYINDEX, &scratch);
     struct buffer *buffer = lua_touserdata(L, -1);
+    if (!buffer)
+        luaL_error(L, "json is not loaded");
     buffer_clear(buffer);
     const char *wrong = json_encode(L, index, lua_gettop(L) - 1, buffer);
     if (wrong)

@@ -35,6 +35,8 @@ describe("host/config", function()
       SCRIPTS_DIR = "scripts",
       POLICIES_DIR = "policies",
       POLICY_EXAMPLES = "required",
+      DECISION_LOG = "",
+      DECISION_SAMPLE_RATE = 0.01,
       STATE_DIR = "",
       SIMULATOR_DIR = "spec/simulator",
       IDENTITY_TTL_SECONDS = 10,
@@ -131,6 +133,17 @@ describe("host/config", function()
       } do
         assert_refused(name, value, allowed)
       end
+    end
+  end)
+
+  it("reads shares", function()
+    for value, expected in pairs { ["0"] = 0, ["1"] = 1, ["0.01"] = 0.01, ["1.0"] = 1, ["0.5"] = 0.5 } do
+      assert_value(expected, "DECISION_SAMPLE_RATE", value)
+    end
+    for _, value in ipairs {
+      "-0", "1.01", "2", ".5", "1.", "1e-2", "0x1p-1", "nan", "1%", " 1", "0,5", "0.00000000001",
+    } do
+      assert_refused("DECISION_SAMPLE_RATE", value, "a number from 0 to 1, such as 0.01")
     end
   end)
 

@@ -1,5 +1,6 @@
 local cache = require "cache"
 local call = require "call"
+local decisions = require "decisions"
 local http = require "http"
 local kube = require "kube"
 local log = require "log"
@@ -20,6 +21,7 @@ describe("GET …/{name}", function()
     cache.reset()
     http.reset()
     kube.reset()
+    decisions.reset()
     log.reset()
     principal("u1", false)
     kube.put("ray-1", { owner = "u1", resource_version = "947" })
@@ -72,7 +74,9 @@ describe("GET …/{name}", function()
     assert.is_nil(response.headers.ETag)
     assert.is_nil(response.text:find("u1", 1, true))
     assert.is_nil(response.text:find("not_owner", 1, true))
-    assert.same({ { action = "get", cluster = "ray-1", caller = "u2", reason = "not_owner" } }, log.find "denied")
+    local decision = decisions.written[1]
+    assert.same({ "deny", "not_owner", "u2", "ray-1" },
+      { decision.verdict, decision.reason, decision.caller, decision.cluster })
   end)
 
   it("does not tell another user whether they know the cluster's ETag", function()

@@ -1,4 +1,38 @@
+local authorization = require "policies.authorization"
+local clock = require "clock"
+local clusters = require "scripts.clusters"
+local decisions = require "decisions"
+local json = require "json"
+local kube = require "kube"
+local read_only = require "scripts.read_only"
 local rules = require "scripts.rules"
+local scaling = require "policies.scaling"
+
+local NOW = { hour = 21, minute = 5, weekday = 7, utc = "2026-11-22T21:05:21Z" }
+local jane = { id = "u1", name = "jane", admin = false }
+local ada = { id = "a1", admin = true }
+
+local function cluster(name, owner)
+  return clusters.view(kube.put(name, { owner = owner, resource_version = "7" }))
+end
+
+--- A cluster as the decision log holds it.
+local function logged(name, owner)
+  return {
+    name = name, owner = owner, replicas = 2, resource_version = "7",
+    labels = { kind = "test", ["dominodatalab.com/starting-user-id"] = owner },
+    autoscaling = { min_replicas = 2, max_replicas = 3 },
+  }
+end
+
+--- Runs body with another decide.
+local function with(policy, decide, body)
+  local before = policy.decide
+  policy.decide = decide
+  local ok, message = pcall(body)
+  policy.decide = before
+  assert(ok, message)
+end
 
 describe("scripts/rules", function()
   local verdict, plan = rules.contracts["policies.authorization"], rules.contracts["policies.scaling"]
@@ -41,5 +75,179 @@ describe("scripts/rules", function()
     assert.truthy(plan(nil, 7))
     assert.truthy(plan(true))
     assert.truthy(plan "yes")
+  end)
+
+  describe("gives a rule", function()
+    after_each(function()
+      clock.now = nil
+    end)
+
+    it("the time as its last argument", function()
+      local seen = {}
+      clock.now = { hour = 3, minute = 7, weekday = 1, utc = "2026-11-23T03:07:00Z" }
+      with(authorization, function(...)
+        seen[1] = select(4, ...)
+        return true
+      end, function()
+        rules.allows(jane, "get", cluster("ray-1", "u1"))
+      end)
+      with(scaling, function(...)
+        seen[2] = select(4, ...)
+        return nil, "no"
+      end, function()
+        rules.plan({ replicas = 3 }, cluster("ray-1", "u1"), jane)
+      end)
+      for i = 1, 2 do
+        assert.same({ 3, 7, 1, "2026-11-23T03:07:00Z" }, { seen[i].hour, seen[i].minute, seen[i].weekday, seen[i].utc })
+      end
+    end)
+
+    it("nothing that it can change", function()
+      local caller = read_only(jane, "caller")
+      local function assert_refused(policy, ask)
+        for argument = 1, 4 do
+          with(policy, function(...)
+            local value = select(argument, ...)
+            if type(value) == "table" then value.id = "u2" else error("may not change: text") end
+          end, function()
+            local ok, message = pcall(ask)
+            assert.is_false(ok)
+            assert.matches("may not change", message)
+          end)
+        end
+      end
+      assert_refused(authorization, function() rules.allows(caller, "get", cluster("ray-1", "u1")) end)
+      assert_refused(scaling, function() rules.plan({ replicas = 3 }, cluster("ray-1", "u1"), caller) end)
+      assert.equal("u1", jane.id)
+    end)
+
+    it("what it can enumerate", function()
+      local found = {}
+      for key, value in pairs(read_only(jane, "caller")) do found[key] = value end
+      assert.same(jane, found)
+    end)
+  end)
+
+  it("takes a plan's numbers once, however often they change", function()
+    with(scaling, function()
+      local reads = 0
+      return setmetatable({}, { __index = function()
+        reads = reads + 1
+        return reads
+      end })
+    end, function()
+      assert.same({ replicas = 1, min_replicas = 2, max_replicas = 3 },
+        rules.plan({ replicas = 3 }, cluster("ray-1", "u1"), jane))
+    end)
+  end)
+
+  describe("writes to the decision log", function()
+    before_each(function()
+      kube.reset()
+      decisions.reset()
+    end)
+
+    it("a denial, with everything that the rule saw", function()
+      assert.is_false(rules.allows(read_only(jane, "caller"), "get", cluster("ray-2", "u2")))
+      assert.same({ {
+        policy = "authorization", action = "get", caller = "u1", cluster = "ray-2", verdict = "deny",
+        reason = "not_owner", given = { jane, "get", logged("ray-2", "u2"), NOW },
+      } }, decisions.written)
+    end)
+
+    it("an allowed change", function()
+      assert.is_true(rules.allows(ada, "scale", cluster("ray-2", "u2")))
+      assert.equal("allow", decisions.written[1].verdict)
+    end)
+
+    it("of the allowed views those that are wanted", function()
+      assert.is_true(rules.allows(ada, "get", cluster("ray-2", "u2")))
+      assert.same({}, decisions.written)
+      decisions.views = true
+      assert.is_true(rules.allows(ada, "get", cluster("ray-2", "u2")))
+      assert.same({ ada, "get", logged("ray-2", "u2"), NOW }, decisions.written[1].given)
+    end)
+
+    it("an action about no cluster, with null in its place", function()
+      assert.is_false(rules.allows(jane, "scale", nil))
+      assert.same({ jane, "scale", json.null, NOW }, decisions.written[1].given)
+      assert.is_nil(decisions.written[1].cluster)
+    end)
+
+    it("a plan and a refusal, with the wish", function()
+      rules.plan({ replicas = 5 }, cluster("ray-1", "u1"), jane)
+      assert.same({
+        policy = "scaling", action = "scale", caller = "u1", cluster = "ray-1", verdict = "plan",
+        plan = { replicas = 5, min_replicas = 5, max_replicas = 6 },
+        given = { { replicas = 5 }, logged("ray-1", "u1"), jane, NOW },
+      }, decisions.written[1])
+      rules.plan({ replicas = 5 }, clusters.view(kube.put("ray-9", { autoscaling = false })), jane)
+      assert.same({ "refuse", "not_scalable" }, { decisions.written[2].verdict, decisions.written[2].reason })
+    end)
+
+    it("what a rule may not answer, before the request fails", function()
+      with(authorization, function() return 1 end, function()
+        assert.has_error(function() rules.allows(jane, "get", cluster("ray-1", "u1")) end)
+      end)
+      with(scaling, function() return { replicas = -1 } end, function()
+        assert.has_error(function() rules.plan({ replicas = 5 }, cluster("ray-1", "u1"), jane) end)
+      end)
+      for i = 1, 2 do
+        assert.equal("error", decisions.written[i].verdict)
+        assert.is_string(decisions.written[i].reason)
+        assert.is_nil(decisions.written[i].plan)
+      end
+    end)
+
+    describe("of a list", function()
+      local function list(count, view)
+        local objects = {}
+        for i = 1, count do
+          objects[i] = kube.put(("ray-%03d"):format(i), { owner = i % 5 == 0 and "u1" or i % 2 == 0 and "u2" or nil })
+        end
+        return rules.visible(jane, "list", objects, view or clusters.view)
+      end
+
+      it("nothing as a rule: what is not in it was denied to nobody", function()
+        assert.equal(20, #list(100))
+        assert.same({}, decisions.written)
+      end)
+
+      it("when it is wanted, a line that counts, after some of its decisions", function()
+        decisions.views = true
+        assert.equal(20, #list(100))
+        local written = decisions.written
+        assert.equal(11, #written)
+        assert.same({
+          policy = "authorization", action = "list", caller = "u1", verdict = "list", clusters = 100, allowed = 20,
+          reasons = { not_owner = 40, no_owner = 40 },
+        }, written[11])
+        for i = 1, 10 do
+          assert.equal(("ray-%03d"):format(i * 10), written[i].cluster)
+          assert.equal(4, #written[i].given)
+        end
+      end)
+
+      it("every decision of a short one, and a line of an empty one", function()
+        decisions.views = true
+        list(3)
+        assert.equal(4, #decisions.written)
+        decisions.written = {}
+        list(0)
+        assert.same({ 0, 0 }, { decisions.written[1].clusters, decisions.written[1].allowed })
+      end)
+
+      it("a bounded number of reasons", function()
+        decisions.views = true
+        with(authorization, function(_, _, seen) return false, seen.name end, function()
+          list(100)
+        end)
+        local count, total = 0, 0
+        for _, times in pairs(decisions.written[#decisions.written].reasons) do
+          count, total = count + 1, total + times
+        end
+        assert.same({ 17, 100 }, { count, total })
+      end)
+    end)
   end)
 end)

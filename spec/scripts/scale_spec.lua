@@ -1,5 +1,6 @@
 local cache = require "cache"
 local call = require "call"
+local decisions = require "decisions"
 local http = require "http"
 local kube = require "kube"
 local log = require "log"
@@ -38,6 +39,7 @@ describe("POST …/scale", function()
   before_each(function()
     http.reset()
     kube.reset()
+    decisions.reset()
     log.reset()
     metrics.reset()
     principal("u1", false)
@@ -87,7 +89,7 @@ describe("POST …/scale", function()
     assert.equal("unauthorized", response.json.error)
     assert.is_nil(response.text:find("u1", 1, true))
     assert.equal(0, kube.count "merge_patch")
-    assert.equal("not_owner", log.find("denied")[1].reason)
+    assert.equal("not_owner", decisions.written[1].reason)
   end)
 
   it("answers 404 for a cluster that is not there, or is gone by the time of the patch", function()

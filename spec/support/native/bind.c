@@ -7,6 +7,7 @@
 
 #include "bind/bind.h"
 #include "config.h"
+#include "decision_log.h"
 #include "host.h"
 #include "log.h"
 #include "message.h"
@@ -24,6 +25,7 @@ static int log_file = -1;
 static int f_serve(lua_State *L) {
     context.call = lua_isnoneornil(L, 1) ? NULL : &call;
     snprintf(call.request_id, sizeof call.request_id, "%s", luaL_optstring(L, 1, ""));
+    snprintf(call.revision, sizeof call.revision, "%s", "0123456789ab");
     return 0;
 }
 
@@ -31,12 +33,29 @@ static int f_open(lua_State *L) {
     static const struct {
         const char *name;
         lua_CFunction open;
-    } modules[] = {{"config", luaopen_bind_config}, {"log", luaopen_bind_log}, {"metrics", luaopen_bind_metrics}};
+    } modules[] = {
+        {"config", luaopen_bind_config}, {"clock", luaopen_bind_clock}, {"decisions", luaopen_bind_decisions},
+        {"json", luaopen_bind_json},     {"log", luaopen_bind_log},     {"metrics", luaopen_bind_metrics}};
     const char *name = luaL_checkstring(L, 1);
     for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
         if (strcmp(modules[i].name, name) == 0)
             return modules[i].open(L);
     return luaL_error(L, "no module '%s'", name);
+}
+
+/* decisions_open(path, rate) -> true | false, message */
+static int f_decisions_open(lua_State *L) {
+    struct buffer error = {0};
+    lua_pushboolean(L, decision_log_open(luaL_checkstring(L, 1), luaL_checknumber(L, 2), &error));
+    lua_pushstring(L, error.data);
+    buffer_free(&error);
+    return 2;
+}
+
+static int f_decisions_close(lua_State *L) {
+    (void)L;
+    decision_log_close();
+    return 0;
 }
 
 /* log_start(level, path) */
@@ -73,6 +92,8 @@ static int f_declare_counter(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"serve", f_serve},
     {"open", f_open},
+    {"decisions_open", f_decisions_open},
+    {"decisions_close", f_decisions_close},
     {"log_start", f_log_start},
     {"log_stop", f_log_stop},
     {"metrics_text", f_metrics_text},

@@ -1,0 +1,74 @@
+#include "decision_log.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "bind/bind.h"
+#include "bind/json.h"
+#include "log.h"
+#include "runtime.h"
+
+enum {
+    MAX_TEXT_BYTES = 1024, /* of a field but `given`, which is never cut: half of it decides nothing again */
+    MAX_LINE_BYTES = 256 * 1024,
+};
+
+/* In this order, so that lines read alike. */
+static const char *const fields[] = {"policy",   "action",  "caller",  "cluster", "verdict", "reason",
+                                     "clusters", "allowed", "reasons", "plan",    "given",   NULL};
+
+static int f_wanted(lua_State *L) {
+    lua_pushboolean(L, decision_log_wanted(lua_toboolean(L, 1)));
+    return 1;
+}
+
+static void append_text(struct buffer *line, const char *name, const char *text) {
+    buffer_format(line, ",\"%s\":", name);
+    log_append_text(line, text, strlen(text), MAX_TEXT_BYTES);
+}
+
+/* append_fields(decision, line). Raises where JSON has no form for a value. */
+static int append_fields(lua_State *L) {
+    struct buffer *line = lua_touserdata(L, 2);
+    for (size_t i = 0; fields[i]; i++) {
+        int type = lua_getfield(L, 1, fields[i]);
+        if (type == LUA_TSTRING) {
+            append_text(line, fields[i], lua_tostring(L, -1));
+        } else if (type != LUA_TNIL) {
+            size_t length;
+            bind_json_encode(L, -1);
+            const char *text = lua_tolstring(L, -1, &length);
+            buffer_format(line, ",\"%s\":", fields[i]);
+            buffer_append(line, text, length);
+        }
+        lua_settop(L, 2);
+    }
+    return 0;
+}
+
+static int f_write(lua_State *L) {
+    const struct call_context *call = runtime_call(L);
+    struct buffer line = {0};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    if (!call)
+        return luaL_error(L, "a decision is logged while a request is served");
+    log_begin(&line, LOG_INFO, "decision");
+    append_text(&line, "request_id", call->request_id);
+    append_text(&line, "revision", call->revision);
+    lua_pushcfunction(L, append_fields);
+    lua_pushvalue(L, 1);
+    lua_pushlightuserdata(L, &line);
+    if (lua_pcall(L, 2, 0, 0) == LUA_OK && line.length <= MAX_LINE_BYTES)
+        decision_log_write(&line);
+    else
+        decision_log_drop();
+    buffer_free(&line);
+    return 0;
+}
+
+static const luaL_Reg functions[] = {{"wanted", f_wanted}, {"write", f_write}, {NULL, NULL}};
+
+int luaopen_bind_decisions(lua_State *L) {
+    luaL_newlib(L, functions);
+    return 1;
+}
