@@ -222,6 +222,10 @@ local function accept(server)
       return connection.close()
     end
     pending = pending .. bytes
+    if pending:sub(1, 1) == "\22" then -- TLS
+      connection.write("HTTP/1.1 400 Bad Request\r\n\r\n")
+      return connection.close()
+    end
     while true do
       local head, rest = pending:match("^(.-\r\n\r\n)(.*)$")
       local length = head and tonumber(head:lower():match("\r\ncontent%-length: (%d+)")) or 0

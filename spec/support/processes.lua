@@ -29,7 +29,8 @@ local function spawn(command, options, on_exit)
   return assert(uv.spawn(command[1], options, on_exit), "cannot start " .. command[1])
 end
 
---- Runs a command line (a list) and waits for the first line of its standard output, if asked for.
+--- Starts a command line (a list) and waits for the first line of its standard output, if asked for. quiet says that
+--- nobody wants to see its standard error.
 ---@return { line: string, stop: fun() }
 function processes.start(command, options)
   options = options or {}
@@ -37,7 +38,7 @@ function processes.start(command, options)
   local text, ended = "", false
   local process = spawn(command, {
     args = { table.unpack(command, 2) },
-    stdio = { nil, output, 2 },
+    stdio = { nil, output, not options.quiet and 2 or nil },
   }, function()
     ended = true
   end)
