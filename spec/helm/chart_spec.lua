@@ -73,6 +73,7 @@ describe("helm/rayclusterscaler", function()
       "field PeerAuthentication scaler",
       "field Pod scaler-test",
       "field PodDisruptionBudget scaler",
+      "field PrometheusRule scaler",
       "field Service scaler-admin",
       "field Service scaler-web",
       "field ServiceAccount scaler",

@@ -4,7 +4,7 @@ local types = require "kubernetes_types"
 --- Custom resources, whose types are not Kubernetes' own; chart_spec compares their whole spec.
 local custom = {
   ["security.istio.io/v1beta1"] = "PeerAuthentication",
-  ["monitoring.coreos.com/v1"] = "ServiceMonitor",
+  ["monitoring.coreos.com/v1"] = "ServiceMonitor PrometheusRule",
 }
 
 describe("rendered objects", function()

@@ -42,6 +42,7 @@ local refused = {
   { "--set-json 'networkPolicy.adminFrom=[{\"namespaceSelectr\":{}}]'", "namespaceSelectr" },
   { "--set serviceMonitor.intervall=1m", "intervall" },
   { "--set serviceMonitor.interval=often", "/serviceMonitor/interval" },
+  { "--set prometheusRule.label.a=b", "label" },
 }
 
 describe("values.schema.json", function()

@@ -76,7 +76,7 @@ app.kubernetes.io/component: test
   value: /etc/rayclusterscaler/policies
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
-  value: {{ kindIs "float64" $value | ternary (printf "%.0f" $value) (toString $value) | quote }}
+  value: {{ toString $value | quote }}
 {{- end }}
 {{- end }}
 
