@@ -3,7 +3,6 @@
    collector and finalizers. */
 #include <lauxlib.h>
 #include <lualib.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "sandbox_state.h"
@@ -60,7 +59,7 @@ void sandbox_define(lua_State *L, const char *name) {
 
 void sandbox_tostring(lua_State *L, int index) {
     int type = lua_type(L, index);
-    if (type == LUA_TTABLE || type > LUA_TTABLE || type == LUA_TLIGHTUSERDATA) {
+    if (type >= LUA_TTABLE || type == LUA_TLIGHTUSERDATA) {
         int kind = luaL_getmetafield(L, index, "__tostring");
         if (kind == LUA_TNIL) {
             if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING)
@@ -142,68 +141,6 @@ static int f_xpcall(lua_State *L) {
     return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 4, LUA_MULTRET, 2, 2, finish_pcall), 2);
 }
 
-/* ---- strings ---- */
-
-/* A loop over n in the original, even for the empty string. */
-static int f_string_rep(lua_State *L) {
-    size_t length, separator_length;
-    const char *text = luaL_checklstring(L, 1, &length);
-    lua_Integer times = luaL_checkinteger(L, 2);
-    const char *separator = luaL_optlstring(L, 3, "", &separator_length);
-    size_t step = length + separator_length;
-    if (times <= 0 || step == 0) {
-        lua_pushliteral(L, "");
-        return 1;
-    }
-    size_t limit = sandbox_of(L)->string_limit;
-    if (step > limit || (size_t)times > limit / step)
-        return luaL_error(L, "resulting string too large");
-    size_t total = step * (size_t)times - separator_length;
-    luaL_Buffer buffer;
-    char *out = luaL_buffinitsize(L, &buffer, total);
-    memcpy(out, text, length);
-    /* Doubles what is there, of the form (separator text)*, behind the first. */
-    if (times > 1) {
-        char *rest = out + length;
-        memcpy(rest, separator, separator_length);
-        memcpy(rest + separator_length, text, length);
-        size_t done = step;
-        size_t wanted = total - length;
-        while (done < wanted) {
-            size_t part = done < wanted - done ? done : wanted - done;
-            memcpy(rest + done, rest, part);
-            done += part;
-        }
-    }
-    luaL_pushresultsize(&buffer, total);
-    return 1;
-}
-
-/* The original, except that nothing shows an address. */
-static int f_string_format(lua_State *L) {
-    size_t length;
-    const char *format = luaL_checklstring(L, 1, &length);
-    const char *end = format + length;
-    int argument = 1;
-    while (format < end) {
-        if (*format++ != '%')
-            continue;
-        if (*format == '%') {
-            format++;
-            continue;
-        }
-        format += strspn(format, "-+ #0123456789.");
-        argument++;
-        if (*format == 'p')
-            return luaL_error(L, "invalid conversion '%%p' to 'format'");
-        if (*format == 's' && !lua_isnone(L, argument) && lua_type(L, argument) != LUA_TSTRING) {
-            sandbox_tostring(L, argument);
-            lua_replace(L, argument);
-        }
-    }
-    return lua_tocfunction(L, lua_upvalueindex(1))(L);
-}
-
 /* ---- the list ---- */
 
 static const struct allowed {
@@ -268,13 +205,13 @@ static const struct allowed {
     {LUA_STRLIBNAME, "byte", NULL},
     {LUA_STRLIBNAME, "char", NULL},
     {LUA_STRLIBNAME, "find", sandbox_string_find},
-    {LUA_STRLIBNAME, "format", f_string_format},
+    {LUA_STRLIBNAME, "format", sandbox_string_format},
     {LUA_STRLIBNAME, "gmatch", sandbox_string_gmatch},
     {LUA_STRLIBNAME, "gsub", sandbox_string_gsub},
     {LUA_STRLIBNAME, "len", NULL},
     {LUA_STRLIBNAME, "lower", NULL},
     {LUA_STRLIBNAME, "match", sandbox_string_match},
-    {LUA_STRLIBNAME, "rep", f_string_rep},
+    {LUA_STRLIBNAME, "rep", sandbox_string_rep},
     {LUA_STRLIBNAME, "reverse", NULL},
     {LUA_STRLIBNAME, "sub", NULL},
     {LUA_STRLIBNAME, "upper", NULL},

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sandbox_pattern.h"
 #include "sandbox_state.h"
 
 enum {
-    MAX_CAPTURES = 32,
     MAX_DEPTH = 200,
     STEPS = 1000000,     /* of backtracking in one call, about 5 ms */
     STEPS_PER_BYTE = 16, /* and as many for each byte of the subject: linear patterns pass on any subject */
@@ -18,22 +18,8 @@ enum {
 #define OPEN (-1)
 #define POSITION (-2)
 
-struct matcher {
-    lua_State *L;
-    const char *subject, *subject_end;
-    const char *pattern_end;
-    lua_Integer steps; /* left in this call */
-    int until_check;
-    int depth;
-    int captures;
-    struct {
-        const char *start;
-        ptrdiff_t length;
-    } capture[MAX_CAPTURES];
-};
-
-static void prepare(struct matcher *m, lua_State *L, const char *subject, size_t length, const char *pattern,
-                    size_t pattern_length) {
+void pattern_prepare(struct matcher *m, lua_State *L, const char *subject, size_t length, const char *pattern,
+                     size_t pattern_length) {
     m->L = L;
     m->subject = subject;
     m->subject_end = subject + length;
@@ -44,7 +30,7 @@ static void prepare(struct matcher *m, lua_State *L, const char *subject, size_t
     m->captures = 0;
 }
 
-static void spend(struct matcher *m, lua_Integer steps) {
+void pattern_spend(struct matcher *m, lua_Integer steps) {
     m->steps -= steps;
     if (m->steps < 0)
         luaL_error(m->L, "pattern is too costly for a subject of %d bytes", (int)(m->subject_end - m->subject));
@@ -54,6 +40,10 @@ static void spend(struct matcher *m, lua_Integer steps) {
     }
     m->until_check = STEPS_PER_CHECK;
     sandbox_check(m->L);
+}
+
+bool pattern_is_plain(const char *pattern, size_t length) {
+    return strcspn(pattern, "^$*+?.([%-") == length;
 }
 
 /* ---- one character ---- */
@@ -143,7 +133,7 @@ static const char *item_end(struct matcher *m, const char *p) {
         if (*p++ == '%' && p < m->pattern_end)
             p++;
     } while (*p != ']'); /* pattern_end is '\0' */
-    spend(m, (p - set) / 2);
+    pattern_spend(m, (p - set) / 2);
     return p + 1;
 }
 
@@ -156,7 +146,7 @@ static bool item_matches(struct matcher *m, const char *s, const char *p, const 
     case '%':
         return in_class(byte_at(s), byte_at(p + 1));
     case '[':
-        spend(m, (end - p) / 2);
+        pattern_spend(m, (end - p) / 2);
         return in_set(byte_at(s), p, end - 1);
     default:
         return *p == *s;
@@ -174,7 +164,7 @@ static const char *match_balanced(struct matcher *m, const char *s, const char *
         return NULL;
     int open = 1;
     for (const char *at = s + 1; at < m->subject_end; at++) {
-        spend(m, 1);
+        pattern_spend(m, 1);
         if (*at == p[1]) {
             if (--open == 0)
                 return at + 1;
@@ -189,7 +179,7 @@ static const char *match_balanced(struct matcher *m, const char *s, const char *
 static const char *match_longest(struct matcher *m, const char *s, const char *p, const char *end) {
     ptrdiff_t count = 0;
     while (item_matches(m, s + count, p, end)) {
-        spend(m, 1);
+        pattern_spend(m, 1);
         count++;
     }
     for (; count >= 0; count--) {
@@ -212,7 +202,7 @@ static const char *match_shortest(struct matcher *m, const char *s, const char *
 }
 
 static const char *open_capture(struct matcher *m, const char *s, const char *p, ptrdiff_t kind) {
-    if (m->captures >= MAX_CAPTURES)
+    if (m->captures >= PATTERN_CAPTURES)
         luaL_error(m->L, "too many captures");
     m->capture[m->captures].start = s;
     m->capture[m->captures].length = kind;
@@ -244,7 +234,7 @@ static const char *match_again(struct matcher *m, const char *s, int digit) {
     size_t length = (size_t)m->capture[index].length;
     if ((size_t)(m->subject_end - s) < length)
         return NULL;
-    spend(m, (lua_Integer)(length / 16));
+    pattern_spend(m, (lua_Integer)(length / 16));
     return memcmp(m->capture[index].start, s, length) == 0 ? s + length : NULL;
 }
 
@@ -257,7 +247,7 @@ static bool match_frontier(struct matcher *m, const char *s, const char *set, co
 /* Where the match of p at s ends, NULL when there is none. Recursion only where there is a choice to come back to. */
 static const char *match_here(struct matcher *m, const char *s, const char *p) {
     while (p != m->pattern_end) {
-        spend(m, 1);
+        pattern_spend(m, 1);
         if (*p == '(')
             return p[1] == ')' ? open_capture(m, s, p + 2, POSITION) : open_capture(m, s, p + 1, OPEN);
         if (*p == ')')
@@ -318,17 +308,16 @@ static const char *match(struct matcher *m, const char *s, const char *p) {
     return result;
 }
 
-static const char *match_from(struct matcher *m, const char *s, const char *p) {
+const char *pattern_match(struct matcher *m, const char *s, const char *p) {
     m->captures = 0;
     m->depth = MAX_DEPTH;
-    spend(m, 1);
+    pattern_spend(m, 1);
     return match(m, s, p);
 }
 
 /* ---- captures ---- */
 
-/* The whole match stands in for a missing first capture. */
-static void push_capture(struct matcher *m, int index, const char *s, const char *end) {
+void pattern_push_capture(struct matcher *m, int index, const char *s, const char *end) {
     if (index >= m->captures) {
         if (index != 0)
             luaL_error(m->L, "invalid capture index %%%d", index + 1);
@@ -342,202 +331,10 @@ static void push_capture(struct matcher *m, int index, const char *s, const char
     }
 }
 
-/* With s NULL only real captures. */
-static int push_captures(struct matcher *m, const char *s, const char *end) {
+int pattern_push_captures(struct matcher *m, const char *s, const char *end) {
     int count = m->captures == 0 && s ? 1 : m->captures;
     luaL_checkstack(m->L, count, "too many captures");
     for (int i = 0; i < count; i++)
-        push_capture(m, i, s, end);
+        pattern_push_capture(m, i, s, end);
     return count;
-}
-
-/* ---- the functions ---- */
-
-/* An offset from a position of Lua's kind; beyond `length` when it lies behind the end. */
-static size_t start_offset(lua_Integer position, size_t length) {
-    if (position > 0)
-        return (size_t)position - 1;
-    if (position == 0 || position < -(lua_Integer)length)
-        return 0;
-    return length - (size_t)-position;
-}
-
-static int find_or_match(lua_State *L, bool find) {
-    size_t length, pattern_length;
-    const char *subject = luaL_checklstring(L, 1, &length);
-    const char *pattern = luaL_checklstring(L, 2, &pattern_length);
-    size_t start = start_offset(luaL_optinteger(L, 3, 1), length);
-    if (start > length) {
-        luaL_pushfail(L);
-        return 1;
-    }
-    sandbox_check(L);
-    if (find && (lua_toboolean(L, 4) || strcspn(pattern, "^$*+?.([%-") == pattern_length)) {
-        const char *at = memmem(subject + start, length - start, pattern, pattern_length);
-        if (!at) {
-            luaL_pushfail(L);
-            return 1;
-        }
-        lua_pushinteger(L, at - subject + 1);
-        lua_pushinteger(L, at - subject + (lua_Integer)pattern_length);
-        return 2;
-    }
-    struct matcher m;
-    prepare(&m, L, subject, length, pattern, pattern_length);
-    bool anchored = *pattern == '^';
-    for (const char *s = subject + start; s <= m.subject_end; s++) {
-        const char *end = match_from(&m, s, pattern + anchored);
-        if (end && find) {
-            lua_pushinteger(L, s - subject + 1);
-            lua_pushinteger(L, end - subject);
-            return push_captures(&m, NULL, NULL) + 2;
-        }
-        if (end)
-            return push_captures(&m, s, end);
-        if (anchored)
-            break;
-    }
-    luaL_pushfail(L);
-    return 1;
-}
-
-int sandbox_string_find(lua_State *L) {
-    return find_or_match(L, true);
-}
-
-int sandbox_string_match(lua_State *L) {
-    return find_or_match(L, false);
-}
-
-/* Upvalues: subject, pattern, offset to look from, offset where the last match ended (-1 before the first). */
-static int f_next_match(lua_State *L) {
-    size_t length, pattern_length;
-    const char *subject = lua_tolstring(L, lua_upvalueindex(1), &length);
-    const char *pattern = lua_tolstring(L, lua_upvalueindex(2), &pattern_length);
-    size_t start = (size_t)lua_tointeger(L, lua_upvalueindex(3));
-    lua_Integer last = lua_tointeger(L, lua_upvalueindex(4));
-    struct matcher m;
-    sandbox_check(L);
-    prepare(&m, L, subject, length, pattern, pattern_length);
-    for (size_t at = start; at <= length; at++) {
-        const char *end = match_from(&m, subject + at, pattern);
-        if (!end || end - subject == last)
-            continue;
-        lua_pushinteger(L, end - subject);
-        lua_copy(L, -1, lua_upvalueindex(3));
-        lua_copy(L, -1, lua_upvalueindex(4));
-        return push_captures(&m, subject + at, end);
-    }
-    return 0;
-}
-
-int sandbox_string_gmatch(lua_State *L) {
-    size_t length;
-    luaL_checklstring(L, 1, &length);
-    luaL_checkstring(L, 2);
-    size_t start = start_offset(luaL_optinteger(L, 3, 1), length);
-    if (start > length)
-        start = length + 1;
-    lua_settop(L, 2);
-    lua_pushinteger(L, (lua_Integer)start);
-    lua_pushinteger(L, -1);
-    lua_pushcclosure(L, f_next_match, 4);
-    return 1;
-}
-
-/* Appends the replacement text with its % sequences. */
-static void add_template(struct matcher *m, luaL_Buffer *buffer, const char *s, const char *end) {
-    size_t length;
-    const char *p = lua_tolstring(m->L, 3, &length);
-    const char *template_end = p + length;
-    while (p < template_end) {
-        const char *percent = memchr(p, '%', (size_t)(template_end - p));
-        const char *plain_end = percent ? percent : template_end;
-        luaL_addlstring(buffer, p, (size_t)(plain_end - p));
-        if (!percent)
-            return;
-        spend(m, 1);
-        p = percent + 2;
-        if (percent[1] == '%') {
-            luaL_addchar(buffer, '%');
-        } else if (percent[1] == '0') {
-            luaL_addlstring(buffer, s, (size_t)(end - s));
-        } else if (isdigit(byte_at(percent + 1))) {
-            int index = percent[1] - '1';
-            if (index > 0 && index >= m->captures)
-                luaL_error(m->L, "invalid capture index %%%d in replacement string", index + 1);
-            push_capture(m, index, s, end);
-            luaL_tolstring(m->L, -1, NULL);
-            lua_remove(m->L, -2);
-            luaL_addvalue(buffer);
-        } else {
-            luaL_error(m->L, "invalid use of '%%' in replacement string");
-        }
-    }
-}
-
-/* Appends what replaces a match; true when that is something else than the match itself. */
-static bool add_replacement(struct matcher *m, luaL_Buffer *buffer, const char *s, const char *end, int kind) {
-    lua_State *L = m->L;
-    if (kind == LUA_TFUNCTION) {
-        lua_pushvalue(L, 3);
-        lua_call(L, push_captures(m, s, end), 1);
-    } else if (kind == LUA_TTABLE) {
-        push_capture(m, 0, s, end);
-        lua_gettable(L, 3);
-    } else {
-        add_template(m, buffer, s, end);
-        return true;
-    }
-    if (!lua_toboolean(L, -1)) {
-        lua_pop(L, 1);
-        luaL_addlstring(buffer, s, (size_t)(end - s));
-        return false;
-    }
-    if (!lua_isstring(L, -1))
-        luaL_error(L, "invalid replacement value (a %s)", luaL_typename(L, -1));
-    luaL_addvalue(buffer);
-    return true;
-}
-
-int sandbox_string_gsub(lua_State *L) {
-    size_t length, pattern_length;
-    const char *subject = luaL_checklstring(L, 1, &length);
-    const char *pattern = luaL_checklstring(L, 2, &pattern_length);
-    int kind = lua_type(L, 3);
-    lua_Integer limit = luaL_optinteger(L, 4, (lua_Integer)length + 1);
-    luaL_argexpected(L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TFUNCTION || kind == LUA_TTABLE, 3,
-                     "string/function/table");
-    struct matcher m;
-    luaL_Buffer buffer;
-    sandbox_check(L);
-    prepare(&m, L, subject, length, pattern, pattern_length);
-    luaL_buffinit(L, &buffer);
-    bool anchored = *pattern == '^';
-    bool changed = false;
-    lua_Integer count = 0;
-    const char *s = subject;
-    const char *last = NULL; /* where the last match ended: an empty match there does not count */
-    while (count < limit) {
-        const char *end = match_from(&m, s, pattern + anchored);
-        if (end && end != last) {
-            count++;
-            changed |= add_replacement(&m, &buffer, s, end, kind);
-            s = last = end;
-        } else if (s < m.subject_end) {
-            luaL_addchar(&buffer, *s++);
-        } else {
-            break;
-        }
-        if (anchored)
-            break;
-    }
-    if (!changed) {
-        lua_pushvalue(L, 1);
-    } else {
-        luaL_addlstring(&buffer, s, (size_t)(m.subject_end - s));
-        luaL_pushresult(&buffer);
-    }
-    lua_pushinteger(L, count);
-    return 2;
 }

@@ -52,6 +52,21 @@ static inline bool sandbox_over(const struct sandbox *sandbox) {
     return watch_expired(&sandbox->watch);
 }
 
+void *sandbox_allocate(void *context, void *block, size_t old_size, size_t new_size);
+/* Frees the large blocks that are left when the state is closed. */
+void sandbox_free_large(struct sandbox *sandbox);
+
+extern const char sandbox_time_over[];
+/* Sets the message. */
+void sandbox_note(struct sandbox *sandbox, const char *text);
+/* Appends the calls that L is in, from this level on. */
+void sandbox_say_traceback(struct sandbox *sandbox, lua_State *L, int level);
+/* The message handler of a run: sets the message to the error's text and a traceback. Raises nothing but memory
+   errors, which Lua does not hand to a message handler. */
+int sandbox_on_error(lua_State *L);
+/* Pushes the message. Even without memory there is a string: Lua's own, made in advance. */
+void sandbox_push_message(struct sandbox *sandbox, lua_State *L);
+
 /* Passes on what no script may catch: the error on top of the stack with this status. */
 void sandbox_pass_on(lua_State *L, int status);
 /* Pushes what tostring shows: never an address. */
@@ -69,9 +84,11 @@ void sandbox_open_libraries(lua_State *L);
 
 /* Replacements of library functions. */
 int sandbox_string_find(lua_State *L);
+int sandbox_string_format(lua_State *L);
 int sandbox_string_match(lua_State *L);
 int sandbox_string_gmatch(lua_State *L);
 int sandbox_string_gsub(lua_State *L);
+int sandbox_string_rep(lua_State *L);
 int sandbox_table_concat(lua_State *L);
 int sandbox_table_insert(lua_State *L);
 int sandbox_table_move(lua_State *L);

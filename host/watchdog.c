@@ -125,10 +125,10 @@ static bool look(struct watch *watch) {
 
     if (log_soft)
         watch->soft_logged = true;
+    if (log_soft)
+        report(LOG_WARN, "cpu soft limit reached", label, used);
     if (log_hard)
         report(LOG_WARN, "cpu hard limit reached", label, used);
-    else if (log_soft)
-        report(LOG_WARN, "cpu soft limit reached", label, used);
     if (!over || used < watch->hard_ms + WATCHDOG_STUCK_MS)
         return false;
     if (!atomic_exchange(&stuck, true))

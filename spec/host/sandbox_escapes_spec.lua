@@ -1,8 +1,9 @@
 local native = require "native.sandbox"
 local escapes = require "spec.support.escapes"
 
-local MEMORY, SOFT_MS, HARD_MS = 32 << 20, 20, 60
 local sanitized = os.getenv "BUILD_DIR" ~= nil
+-- Sanitizers make our own loops several times slower.
+local MEMORY, SOFT_MS, HARD_MS = 32 << 20, 20, sanitized and 200 or 60
 -- A tick of the watchdog, and for work inside of Lua's own code the time until it is torn out.
 local GRACE_MS = (100 + 60) * (sanitized and 4 or 1)
 -- Of a connection's thread: what recursion may use. Sanitizers keep data of their own there.
