@@ -3,6 +3,8 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "purity.h"
+
 extern const char embedded_proof[]; /* host/proof.lua */
 
 struct proof {
@@ -54,11 +56,18 @@ static void ask(lua_State *L, const struct proof *proof, int module, const char 
     lua_pop(L, 1);
 }
 
+static int f_restore(lua_State *L) {
+    purity_restore(L);
+    return 0;
+}
+
 /* The bundle itself says what it holds a policy to, in scripts/rules.lua. */
 static void push_options(lua_State *L, const struct proof *proof) {
-    lua_createtable(L, 0, 2);
+    lua_createtable(L, 0, 3);
     lua_pushboolean(L, proof->options->examples_optional);
     lua_setfield(L, -2, "examples_optional");
+    lua_pushcfunction(L, f_restore);
+    lua_setfield(L, -2, "restore");
     if (bundle_find(proof->bundle, "scripts.rules")) {
         runtime_require(L, "scripts.rules");
         if (lua_istable(L, -1)) {
@@ -83,10 +92,12 @@ static int prove(lua_State *L) {
             continue;
         if (strcmp(file->module, "scripts.routes") == 0) {
             ask(L, proof, module, "routes", 1);
-        } else if (strncmp(file->module, "policies.", 9) == 0) {
-            lua_createtable(L, 0, 2);
+        } else if (purity_applies(file->module)) {
+            lua_createtable(L, 0, 3);
             lua_insert(L, -2);
             lua_setfield(L, -2, "value");
+            purity_push_examples(L, file->module);
+            lua_setfield(L, -2, "examples");
             lua_pushstring(L, file->module);
             lua_setfield(L, -2, "module");
             lua_seti(L, policies, luaL_len(L, policies) + 1);
@@ -94,6 +105,7 @@ static int prove(lua_State *L) {
             lua_pop(L, 1);
         }
     }
+    purity_remember(L); /* those too that no endpoint asks yet */
     lua_pushvalue(L, policies);
     push_options(L, proof);
     ask(L, proof, module, "policies", 2);

@@ -74,7 +74,7 @@ local function last_index(list)
 end
 
 ---@return string? failure
-local function prove_example(decide, example, accepts)
+local function prove_example(decide, example, accepts, options)
   local given, expect = example.given, example.expect
   if type(given) ~= "table" then return "has no `given`, the list of what decide is called with" end
   if type(expect) ~= "table" then return "has no `expect`, the list of what decide returns" end
@@ -83,6 +83,7 @@ local function prove_example(decide, example, accepts)
   if not expect_count then return "`expect` is not a list" end
   if expect_count == 0 then return "`expect` is empty" end
 
+  if options.restore then options.restore() end
   local before = copy(given, 0)
   local got = table.pack(pcall(decide, table.unpack(given, 1, given_count)))
   if not got[1] then return "raised " .. (type(got[2]) == "string" and got[2] or show(got[2], 0)) end
@@ -105,7 +106,7 @@ local function prove_policy(policy, options, failures)
   local value = policy.value
   if type(value) ~= "table" then return fail("returns no table but " .. show(value, 0)) end
   if type(value.decide) ~= "function" then return fail("has no function `decide`") end
-  local examples = value.examples
+  local examples = policy.examples or value.examples
   if examples == nil and options.examples_optional then return end
   if type(examples) ~= "table" then return fail("has no list `examples`") end
   local count = last_index(examples)
@@ -118,16 +119,18 @@ local function prove_policy(policy, options, failures)
     if type(example) ~= "table" or type(example.name) ~= "string" or example.name == "" then
       fail(("example %d has no name"):format(i))
     else
-      local failure = prove_example(value.decide, example, accepts)
+      local failure = prove_example(value.decide, example, accepts, options)
       if failure then fail(("example %q %s"):format(example.name, failure)) end
     end
   end
 end
 
 --- An example is `{ name = …, given = { arguments }, expect = { results } }`.
----@param policies { module: string, value: any }[] what each module of the policies returned
----@param options { contracts: table<string, fun(...): string?>?, examples_optional: boolean? }?
----contracts: by module, says what is wrong with results, so that no example can expect what would fail in service
+---@param policies { module: string, value: any, examples: any }[] what each module of the policies returned, and its
+---examples where the host has taken them out of it
+---@param options { contracts: table<string, fun(...): string?>?, examples_optional: boolean?, restore: fun()? }?
+---contracts: by module, says what is wrong with results, so that no example can expect what would fail in service;
+---restore: lets every example meet the rules as they were loaded
 ---@return string[] failures
 function proof.policies(policies, options)
   local failures = {}

@@ -8,6 +8,7 @@
 #include "bind/request.h"
 #include "bind/response.h"
 #include "log.h"
+#include "purity.h"
 
 struct runtime {
     struct sandbox *sandbox;
@@ -69,6 +70,8 @@ static void find_module(lua_State *L, const struct runtime *runtime, const char 
     if (sandbox_load(sandbox_of(L), file->source->data, file->source->length, chunk) != LUA_OK)
         lua_error(L);
     lua_remove(L, -2);
+    if (purity_applies(name))
+        purity_confine(L);
 }
 
 void runtime_require(lua_State *L, const char *name) {
@@ -91,6 +94,8 @@ void runtime_require(lua_State *L, const char *name) {
         lua_pop(L, 1);
         lua_pushboolean(L, 1);
     }
+    if (purity_applies(name))
+        purity_loaded(L, name);
     lua_pushvalue(L, -1);
     lua_setfield(L, -3, name);
     lua_remove(L, -2);
@@ -101,15 +106,25 @@ static int f_require(lua_State *L) {
     return 1;
 }
 
+/* Of policies. */
+static int f_require_policy(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1);
+    if (!purity_applies(name))
+        return luaL_error(L, "a rule may require only other rules (policies.*), not '%s'", name);
+    runtime_require(L, name);
+    return 1;
+}
+
 static int open_protected(lua_State *L) {
     struct runtime *runtime = lua_touserdata(L, 1);
     lua_pushlightuserdata(L, runtime);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &runtime_key);
     bind_context_set(L, &runtime->context);
-    lua_newtable(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &loaded_key);
     lua_pushcfunction(L, f_require);
     sandbox_define(L, "require");
+    lua_newtable(L);
+    purity_open(L, f_require_policy);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &loaded_key);
     runtime_require(L, runtime->profile->entry);
     if (!lua_isfunction(L, -1))
         return luaL_error(L, "%s must return a function that takes a request and returns a response",
@@ -117,6 +132,7 @@ static int open_protected(lua_State *L) {
     runtime->handler = luaL_ref(L, LUA_REGISTRYINDEX);
     bind_request_new(L);
     runtime->request = luaL_ref(L, LUA_REGISTRYINDEX);
+    purity_remember(L);
     return 0;
 }
 
@@ -174,6 +190,13 @@ static int serve_protected(lua_State *L) {
     bind_response_read(L, -1, arguments->response, runtime->profile->simulator);
     if (runtime->profile->simulator && lua_getfield(L, -1, "stream") == LUA_TFUNCTION)
         runtime->stream = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_settop(L, 0);
+    purity_restore(L);
+    return 0;
+}
+
+static int restore_protected(lua_State *L) {
+    purity_restore(L);
     return 0;
 }
 
@@ -207,6 +230,11 @@ bool runtime_serve(struct runtime *runtime, const struct request *request, struc
                          request->call->request_id);
     }
     bool reusable = !sandbox_spent(runtime->sandbox);
+    if (reusable && !served) { /* what the failed request left behind */
+        lua_settop(L, 0);
+        lua_pushcfunction(L, restore_protected);
+        reusable = sandbox_call(runtime->sandbox, 0, 0, "purity") == LUA_OK;
+    }
     if (reusable) {
         lua_settop(L, 0);
         lua_rawgeti(L, LUA_REGISTRYINDEX, runtime->request);
