@@ -1,4 +1,4 @@
-#undef _FORTIFY_SOURCE /* its poll is an inline function */
+#undef _FORTIFY_SOURCE /* its poll and recv are inline functions */
 
 #include "interpose.h"
 
@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "clock.h"
@@ -24,6 +25,7 @@ int pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size) {
 }
 
 static _Thread_local int64_t deadline_ms;
+static _Thread_local const char *request_buffer;
 
 void poll_deadline(int64_t deadline) {
     deadline_ms = deadline;
@@ -43,4 +45,15 @@ int poll(struct pollfd *descriptors, nfds_t count, int timeout_ms) {
     }
     struct timespec span = {wait_ms / 1000, wait_ms % 1000 * 1000000};
     return ppoll(descriptors, count, wait_ms < 0 ? NULL : &span, NULL);
+}
+
+const char *received_request(void) {
+    return request_buffer;
+}
+
+/* A thread of civetweb's keeps its buffer for life, and begins by filling it. */
+ssize_t recv(int descriptor, void *data, size_t size, int flags) {
+    if (!request_buffer)
+        request_buffer = data;
+    return recvfrom(descriptor, data, size, flags, NULL, NULL);
 }

@@ -268,8 +268,13 @@ static void handle(struct mg_connection *connection, struct server *server, stru
     struct header headers[MG_MAX_HEADERS];
     for (int i = 0; i < info->num_headers; i++)
         headers[i] = (struct header){info->http_headers[i].name, info->http_headers[i].value};
-    struct wire_request wire = {info->request_method, info->request_uri, info->query_string,
-                                info->http_version,   headers,           (size_t)info->num_headers};
+    struct wire_request wire = {.start = received_request(),
+                                .method = info->request_method,
+                                .target = info->request_uri,
+                                .query = info->query_string,
+                                .version = info->http_version,
+                                .headers = headers,
+                                .header_count = (size_t)info->num_headers};
     char path[MAX_TARGET_BYTES];
     struct request request = {.method = info->request_method,
                               .path = path,

@@ -7,6 +7,7 @@
 
 /* A request as civetweb parsed it: pointers into its own request buffer, whose bytes betray what it dropped. */
 struct wire_request {
+    const char *start; /* of the buffer */
     const char *method;
     const char *target;  /* as sent, cut at '?' */
     const char *query;   /* NULL when the target had no '?' */

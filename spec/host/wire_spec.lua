@@ -30,6 +30,13 @@ describe("host/wire: requests", function()
     assert_taken(0, head(GET, "Host: [::1]:6000"))
   end)
 
+  it("may have one line end in front, and nothing else", function()
+    assert_taken(0, "\r\n" .. head(GET, HOST))
+    for _, before in ipairs { "\r\n\r\n", "\n\n", "\n", "\r", " ", "\t", "\r\n ", " \r\n", "\r\n\r\n\r\n", "  " } do
+      assert_refused(400, before .. head(GET, HOST))
+    end
+  end)
+
   it("are refused when headers were dropped on the way", function()
     assert_refused(400, head(GET, HOST, "X-Folded: a", "\tb", "Content-Length: 5"))
     assert_refused(400, head(GET, HOST, "X-Folded: a", " b"))

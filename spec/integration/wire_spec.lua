@@ -123,6 +123,10 @@ local REFUSED <const> = {
   { "another protocol", "SSH-2.0-OpenSSH_9.2\r\n\r\n", 400 },
   { "TLS", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" .. ("\x42"):rep(154), 400 },
 
+  { "a blank line in front", "\r\n\r\nGET / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
+  { "bare line feeds in front", "\n\nGET / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
+  { "blanks in front", "   GET / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
+
   { "an expectation that nobody can meet", "POST / HTTP/1.1\r\n" .. HOST
     .. "Expect: coffee\r\nContent-Length: 5\r\n\r\n",
     417 },
@@ -227,6 +231,29 @@ describe("the wire:", function()
     assert_echo({ method = "POST", path = "/" .. #SMUGGLED, query = "", body = SMUGGLED }, connection:response())
     assert_echo({ method = "GET", path = "/3", query = "", body = "" }, connection:response())
     assert.same({ "", "closed" }, { connection:rest(5) })
+    connection:close()
+  end)
+
+  it("never reads a head as the body, and then the body as a request", function()
+    local head = "POST /x HTTP/1.1\r\nHost: service\r\nContent-Length: %d\r\n\r\n"
+    local length = #head:format(10)
+    local hidden = "GET /smuggled HTTP/1.1\r\nHost: s\r\nX: "
+    hidden = hidden .. ("x"):rep(length - #hidden - 4) .. "\r\n\r\n"
+    assert.equal(length, #hidden)
+    for _, before in ipairs { "\r\n\r\n", "\n\n", "\r\n\r\n\r\n\r\n", "\r\n \r\n\r\n" } do
+      local answer, why = exchange(before .. head:format(length) .. hidden .. hidden)
+      assert.equal("closed", why, answer)
+      assert.equal("400", answer:match "^HTTP/1%.1 (%d%d%d) ")
+      assert.equal(1, answers_in(answer), answer)
+    end
+  end)
+
+  it("overlooks one line end in front of a request, which old clients send behind a body", function()
+    local connection = rawsocket.connect(port)
+    for _ = 1, 2 do
+      connection:send("POST /x HTTP/1.1\r\n" .. HOST .. "Content-Length: 5\r\n\r\nhello\r\n")
+      assert_echo({ method = "POST", path = "/x", query = "", body = "hello" }, connection:response())
+    end
     connection:close()
   end)
 

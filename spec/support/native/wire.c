@@ -49,7 +49,8 @@ static bool cut_header(char **cursor, struct header *header) {
 
 static void cut(char *head, size_t length, struct wire_request *request, struct header *headers) {
     head[length - 1] = '\0';
-    char *cursor = head;
+    char *cursor = head + strspn(head, " \t\r\n\v\f");
+    request->start = head;
     request->method = cut_word(&cursor);
     char *target = cut_word(&cursor);
     char *version = cut_word(&cursor);
