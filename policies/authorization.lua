@@ -15,6 +15,13 @@
 ---@field autoscaling { min_replicas: integer?, max_replicas: integer? }? nil: its size cannot be changed
 ---@field resource_version string
 
+--- The time in UTC: the last argument of every rule, for those that ask for it.
+---@class now
+---@field hour integer 0 to 23
+---@field minute integer
+---@field weekday integer 1 is Monday, 7 is Sunday
+---@field utc string "2026-11-22T21:05:20Z"
+
 ---@alias action
 ---| "list" is the cluster part of the caller's list? Asked once a cluster
 ---| "get"

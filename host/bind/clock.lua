@@ -2,14 +2,8 @@
 --- What time it is. Rules do not ask; scripts/rules.lua tells them.
 local clock = {}
 
---- The time in UTC.
----@class now
----@field hour integer 0 to 23
----@field minute integer
----@field weekday integer 1 is Monday, 7 is Sunday
----@field utc string "2026-11-22T21:05:20Z"
-
---- The same table for as long as a second lasts; never changed once it is given out.
+--- The time as rules see it (policies/authorization.lua): the same table for as long as a second lasts, and never
+--- changed once it is given out.
 ---@return now
 function clock.utc() end
 
