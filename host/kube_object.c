@@ -79,6 +79,12 @@ struct kube_object *kube_object_copy(struct span text, bool *malformed) {
     return object;
 }
 
+void kube_object_index(struct kube_object *object, const char *label) {
+    struct span value = json_member(object->labels, label);
+    if (json_type(value) == JSON_STRING && value.length > 2)
+        object->indexed = (struct span){value.data + 1, value.length - 2};
+}
+
 struct kube_object *kube_object_reference(struct kube_object *object) {
     atomic_fetch_add_explicit(&object->references, 1, memory_order_relaxed);
     return object;

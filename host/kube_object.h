@@ -11,8 +11,9 @@ struct kube_object {
     atomic_uint references;
     struct bytes *owner; /* what text lies in: the object's own bytes, or a list's page */
     struct span text;
-    struct span labels; /* a JSON object inside of text; empty when there is none */
-    const char *name;   /* never empty */
+    struct span labels;  /* a JSON object inside of text; empty when there is none */
+    struct span indexed; /* the value of the label that kube_object_index named; empty when there is none */
+    const char *name;    /* never empty */
     const char *namespace;
     const char *uid;
     const char *resource_version;
@@ -24,6 +25,8 @@ struct kube_object {
 struct kube_object *kube_object_new(struct bytes *owner, struct span text, bool *malformed);
 /* The same on a copy of text, so that the object keeps nothing else alive. */
 struct kube_object *kube_object_copy(struct span text, bool *malformed);
+/* Finds the value of a label, inside of text and as it stands there. Before others see the object. */
+void kube_object_index(struct kube_object *object, const char *label);
 struct kube_object *kube_object_reference(struct kube_object *object);
 void kube_object_release(struct kube_object *object); /* NULL is fine */
 
