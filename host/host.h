@@ -6,12 +6,14 @@ struct config;
 struct cache;
 struct http_client;
 struct kube;
+struct kube_caches;
 
 struct host {
     const struct config *config;
     struct cache *cache;
     struct http_client *http;
-    struct kube *kube; /* kube_client.h; NULL in the simulator */
+    struct kube *kube;               /* kube_client.h; NULL in the simulator */
+    struct kube_caches *kube_caches; /* NULL where there is no kube, and where everything is read afresh */
 };
 
 #endif

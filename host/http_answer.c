@@ -31,6 +31,10 @@ static size_t on_header(char *data, size_t size, size_t count, void *context) {
         curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
         exchange->status = (int)status;
         transfer->headers_ended = true;
+        if (transfer->stream && status >= 200 && status < 300)
+            transfer->stopped = !transfer->stream->on_bytes(transfer->stream->context, "", 0);
+        if (transfer->stopped)
+            return 0;
     } else if (!transfer->headers_ended) { /* trailers are nobody's */
         http_exchange_header_line(exchange, data, line);
     }

@@ -70,10 +70,10 @@ void http_exchange_free(struct http_exchange *exchange);
 /* Value of the first response header of that name, copied into out; false when there is none or it does not fit. */
 bool http_response_header(const struct http_exchange *exchange, const char *name, char *out, size_t size);
 
-/* A long-lived answer read as it comes (watch). on_bytes gets the body of a 2xx answer and returns false to end it
-   (HTTP_OK). Otherwise it ends by cancel (HTTP_CANCELLED), by idle_timeout_ms without a byte (HTTP_TIMEOUT), by the
-   deadline if there is one (HTTP_TIMEOUT), or by the peer (HTTP_OK when its answer is complete). body_bytes holds the
-   body when the status is not 2xx, and is empty otherwise. */
+/* A long-lived answer read as it comes (watch). on_bytes is called with length 0 once a 2xx answer has begun, then with
+   its body, and returns false to end it (HTTP_OK). Otherwise it ends by cancel (HTTP_CANCELLED), by idle_timeout_ms
+   without a byte (HTTP_TIMEOUT), by the deadline if there is one (HTTP_TIMEOUT), or by the peer (HTTP_OK when its
+   answer is complete). body_bytes holds the body when the status is not 2xx, and is empty otherwise. */
 void http_stream(struct http_client *client, struct http_exchange *exchange, int64_t idle_timeout_ms,
                  bool (*on_bytes)(void *context, const char *data, size_t length), void *context,
                  const atomic_bool *cancel);

@@ -1,5 +1,6 @@
 #include "kube_attempt.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
@@ -30,6 +31,37 @@ static int64_t pause_before_retry(const struct http_exchange *exchange, const st
     return -1;
 }
 
+/* The body of a call that can be cancelled. */
+struct gathered {
+    struct buffer body;
+    size_t most;
+    bool too_large;
+};
+
+static bool gather(void *context, const char *data, size_t length) {
+    struct gathered *gathered = context;
+    gathered->too_large = length > gathered->most - gathered->body.length;
+    if (!gathered->too_large)
+        buffer_append(&gathered->body, data, length);
+    return !gathered->too_large && !gathered->body.failed;
+}
+
+/* As kube_perform, but ends when it is cancelled. */
+static void perform_cancellable(const struct kube_caller *caller, const char *path, struct http_exchange *exchange) {
+    struct gathered gathered = {.most = exchange->max_response_bytes};
+    kube_stream(caller->kube, path, exchange, caller->idle_timeout_ms, gather, &gathered, caller->cancel);
+    if (exchange->failure == HTTP_OK && exchange->status >= 200 && exchange->status < 300) {
+        struct bytes *body = gathered.body.failed ? NULL : bytes_copy(gathered.body.data, gathered.body.length);
+        bytes_release(exchange->body_bytes);
+        exchange->body_bytes = body;
+        exchange->failure = gathered.too_large ? HTTP_TOO_LARGE : body ? HTTP_OK : HTTP_MEMORY;
+        if (exchange->failure)
+            snprintf(exchange->message, sizeof exchange->message,
+                     gathered.too_large ? "the answer is too large" : "out of memory");
+    }
+    buffer_free(&gathered.body);
+}
+
 bool kube_attempt(const struct kube_caller *caller, const struct buffer *path, struct http_exchange *exchange,
                   struct kube_failure *failure) {
     int64_t deadline = deadline_of(caller);
@@ -41,7 +73,10 @@ bool kube_attempt(const struct kube_caller *caller, const struct buffer *path, s
         return false;
     }
     for (unsigned attempt = 0;; attempt++) {
-        kube_perform(caller->kube, path->data, exchange);
+        if (caller->cancel)
+            perform_cancellable(caller, path->data, exchange);
+        else
+            kube_perform(caller->kube, path->data, exchange);
         if (exchange->failure == HTTP_OK && exchange->status >= 200 && exchange->status < 300)
             return true;
         kube_failure_read(failure, exchange);

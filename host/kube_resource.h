@@ -14,12 +14,14 @@ enum {
 };
 
 /* On whose behalf: the request's context counts the calls and bounds their time; outside of a request, deadline_ms
-   does. */
+   and cancel do. */
 struct kube_caller {
     struct kube *kube;
     struct call_context *context; /* or NULL */
     int64_t deadline_ms;          /* monotonic; the earlier of this and context's; 0: context's alone */
     unsigned retries;             /* further attempts of a read that failed by no fault of its own */
+    const atomic_bool *cancel;    /* ends a read at once; or NULL */
+    int64_t idle_timeout_ms;      /* with cancel: so long without a byte ends a read, too */
 };
 
 struct kube_resource {

@@ -6,7 +6,7 @@
 #include "commands.h"
 #include "decision_log.h"
 #include "http_client.h"
-#include "kube_client.h"
+#include "kube_cache.h"
 #include "log.h"
 #include "reload.h"
 #include "server.h"
@@ -83,9 +83,14 @@ static bool start_services(struct serve *serve, lookup_function *lookup, struct 
         return false;
     }
     serve->host.kube = kube_open(serve->host.http, serve->config->kubeconfig, lookup, text, sizeof text);
-    if (!serve->host.kube)
+    if (!serve->host.kube) {
         buffer_text(error, text);
-    return serve->host.kube != NULL;
+        return false;
+    }
+    serve->host.kube_caches = kube_caches_new(serve->host.kube, serve->config->kube_max_stale_seconds * 1000, NULL);
+    if (!serve->host.kube_caches)
+        buffer_text(error, "out of memory");
+    return serve->host.kube_caches != NULL;
 }
 
 static bool start_servers(struct serve *serve, struct buffer *error) {
@@ -142,6 +147,7 @@ void serve_close(struct serve *serve) {
     server_stop(serve->admin);
     reload_stop(serve->reload);
     service_free(serve->service);
+    kube_caches_free(serve->host.kube_caches);
     if (serve->host.kube)
         kube_close(serve->host.kube);
     if (serve->host.http)

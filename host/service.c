@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "access.h"
+#include "host.h"
+#include "kube_cache.h"
 #include "metrics.h"
 #include "reload.h"
 
@@ -64,17 +66,29 @@ static void set_buffer(struct response *response, int status, const char *route,
     buffer_free(text);
 }
 
-static void answer_ready(struct service *service, struct response *response) {
+static void append_reasons(struct service *service, struct buffer *out) {
+    reload_reasons(service->reload, out);
+    if (!out->length && service->host->kube_caches)
+        kube_caches_reasons(service->host->kube_caches, out);
+}
+
+/* details: what operators alone need to know. */
+static void answer_ready(struct service *service, struct response *response, bool details) {
     struct buffer reasons = {0}, body = {0};
     if (atomic_load(&service->draining))
         buffer_text(&reasons, "\"the service is ending\"");
     else
-        reload_reasons(service->reload, &reasons);
+        append_reasons(service, &reasons);
     int status = reasons.length ? 503 : 200;
     if (reasons.length)
-        buffer_format(&body, "{\"status\":\"not ready\",\"reasons\":[%s]}", reasons.data);
+        buffer_format(&body, "{\"status\":\"not ready\",\"reasons\":[%s]", reasons.data);
     else
-        buffer_text(&body, "{\"status\":\"ready\"}");
+        buffer_text(&body, "{\"status\":\"ready\"");
+    if (details && service->host->kube_caches) {
+        buffer_text(&body, ",\"watches\":");
+        kube_caches_document(service->host->kube_caches, &body);
+    }
+    buffer_text(&body, "}");
     buffer_free(&reasons);
     set_buffer(response, status, "/readyz", &body);
 }
@@ -90,7 +104,8 @@ static void answer_wrong_method(const struct request *request, struct response *
 }
 
 /* Probes answer without any script, so that they tell the truth when there is no valid bundle. */
-static bool answer_probe(struct service *service, const struct request *request, struct response *response) {
+static bool answer_probe(struct service *service, const struct request *request, struct response *response,
+                         bool details) {
     bool health = strcmp(request->path, "/healthz") == 0;
     if (!health && strcmp(request->path, "/readyz") != 0)
         return false;
@@ -99,13 +114,13 @@ static bool answer_probe(struct service *service, const struct request *request,
     else if (health)
         set_text(response, 200, "/healthz", "{\"status\":\"Healthy\"}", 20);
     else
-        answer_ready(service, response);
+        answer_ready(service, response, details);
     return true;
 }
 
 void service_handle(void *context, const struct request *request, struct response *response) {
     struct service *service = context;
-    if (answer_probe(service, request, response))
+    if (answer_probe(service, request, response, false))
         return;
     struct generation *generation = slot_acquire(service->slot);
     if (!generation) {
@@ -141,7 +156,7 @@ void service_handle_admin(void *context, const struct request *request, struct r
         void (*answer)(struct service *service, struct response *response);
     } documents[] = {{"/metrics", answer_metrics}, {"/policy", answer_policy}};
     struct service *service = context;
-    if (answer_probe(service, request, response))
+    if (answer_probe(service, request, response, true))
         return;
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
         if (strcmp(request->path, documents[i].path) != 0)

@@ -1,17 +1,21 @@
 #include "bind/kube.h"
 
 #include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bind/bind.h"
 #include "bind/json.h"
 #include "config.h"
-#include "kube_resource.h"
+#include "host.h"
+#include "kube_cache.h"
 #include "runtime.h"
 
 static const char RESOURCE[] = "kube.resource", RESULT[] = "kube.result"; /* metatables */
 
 static const char DEFAULT_FIELD_MANAGER[] = "rayclusterscaler";
+static const char LABEL_VALUE[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
 
 /* ---- Results: what a call brings, owned by a userdata that is there before the call ---- */
 
@@ -56,8 +60,19 @@ static int return_object(lua_State *L, struct result *result, bool done) {
 
 /* ---- Resources ---- */
 
-static const struct kube_resource *check_resource(lua_State *L) {
-    return *(struct kube_resource **)luaL_checkudata(L, 1, RESOURCE);
+struct watched {
+    struct kube_resource *resource;
+    struct kube_cache *cache; /* NULL: reads go to the API server */
+    char *index_label;        /* of the cache, or NULL */
+};
+
+static struct watched *check_watched(lua_State *L) {
+    return luaL_checkudata(L, 1, RESOURCE);
+}
+
+/* The copy to read from, or NULL. */
+static struct kube_store *store_of(const struct watched *watched, bool fresh) {
+    return watched->cache && !fresh ? kube_cache_store(watched->cache) : NULL;
 }
 
 static struct kube_caller check_caller(lua_State *L) {
@@ -101,21 +116,59 @@ static bool flag(lua_State *L, int index, const char *name) {
     return value;
 }
 
+static void set_not_found(struct kube_failure *failure, const struct kube_resource *resource, const char *name) {
+    char message[sizeof failure->message];
+    snprintf(message, sizeof message, "%s%s%s \"%s\" not found", resource->plural, *resource->group ? "." : "",
+             resource->group, name);
+    kube_failure_set(failure, KUBE_NOT_FOUND, message);
+    failure->status = 404;
+    snprintf(failure->reason, sizeof failure->reason, "NotFound");
+}
+
 static int f_get(lua_State *L) {
-    const struct kube_resource *resource = check_resource(L);
+    const struct watched *watched = check_watched(L);
     const char *name = check_name(L);
+    struct kube_store *store = store_of(watched, flag(L, 3, "fresh"));
     struct kube_caller caller = check_caller(L);
     struct result *result = push_result(L);
-    return return_object(L, result, kube_get(&caller, resource, name, &result->object, &result->failure));
+    if (store) {
+        kube_store_get(store, name, watched->resource->namespace, &result->object);
+        if (!result->object)
+            set_not_found(&result->failure, watched->resource, name);
+        return return_object(L, result, result->object != NULL);
+    }
+    bool done = kube_get(&caller, watched->resource, name, &result->object, &result->failure);
+    if (done && watched->cache)
+        kube_cache_answered(watched->cache, result->object);
+    return return_object(L, result, done);
+}
+
+/* Whether the selectors ask for one value of the indexed label, or for everything (*value NULL). */
+static bool is_indexed(const struct watched *watched, const char *labels, const char *fields, const char **value) {
+    *value = NULL;
+    if (*fields)
+        return false;
+    if (!*labels)
+        return true;
+    size_t length = watched->index_label ? strlen(watched->index_label) : 0;
+    if (!length || strncmp(labels, watched->index_label, length) != 0 || labels[length] != '=')
+        return false;
+    *value = labels + length + 1;
+    return **value && strspn(*value, LABEL_VALUE) == strlen(*value);
 }
 
 static int f_list(lua_State *L) {
-    const struct kube_resource *resource = check_resource(L);
-    const char *labels = option(L, 2, "label_selector", ""), *fields = option(L, 2, "field_selector", "");
+    const struct watched *watched = check_watched(L);
+    const char *labels = option(L, 2, "label_selector", ""), *fields = option(L, 2, "field_selector", ""), *value;
+    struct kube_store *store = store_of(watched, flag(L, 2, "fresh"));
     struct kube_caller caller = check_caller(L);
     struct result *result = push_result(L);
-    if (!kube_list(&caller, resource, labels, fields, false, &result->list, &result->failure))
+    if (store && is_indexed(watched, labels, fields, &value)) {
+        if (!kube_store_list(store, value, &result->list))
+            return luaL_error(L, "out of memory");
+    } else if (!kube_list(&caller, watched->resource, labels, fields, false, &result->list, &result->failure)) {
         return return_failure(L, result);
+    }
     lua_createtable(L, (int)result->list.count, 0);
     for (size_t i = 0; i < result->list.count; i++) {
         bind_kube_push_object(L, &result->list.objects[i]);
@@ -125,8 +178,14 @@ static int f_list(lua_State *L) {
     return 1;
 }
 
+/* A write whose fate is not known may have been carried out. */
+static bool is_unknown(const struct kube_failure *failure) {
+    return failure->sent &&
+           (failure->code == KUBE_TIMEOUT || failure->code == KUBE_UNAVAILABLE || failure->code == KUBE_BAD_ANSWER);
+}
+
 static int f_merge_patch(lua_State *L) {
-    const struct kube_resource *resource = check_resource(L);
+    const struct watched *watched = check_watched(L);
     const char *name = check_name(L);
     luaL_checktype(L, 3, LUA_TTABLE);
     const char *manager = option(L, 4, "field_manager", DEFAULT_FIELD_MANAGER);
@@ -136,42 +195,66 @@ static int f_merge_patch(lua_State *L) {
     bind_json_encode(L, 3);
     struct span patch;
     patch.data = lua_tolstring(L, -1, &patch.length);
-    return return_object(
-        L, result,
-        kube_merge_patch(&caller, resource, name, patch, manager, dry_run, &result->object, &result->failure));
+    bool done =
+        kube_merge_patch(&caller, watched->resource, name, patch, manager, dry_run, &result->object, &result->failure);
+    if (watched->cache && !dry_run) {
+        if (done ? !kube_cache_answered(watched->cache, result->object) : is_unknown(&result->failure))
+            kube_cache_doubt(watched->cache);
+    }
+    return return_object(L, result, done);
 }
 
 static int f_delete(lua_State *L) {
-    const struct kube_resource *resource = check_resource(L);
+    const struct watched *watched = check_watched(L);
     const char *name = check_name(L);
     const char *uid = option(L, 3, "uid", NULL), *version = option(L, 3, "resource_version", NULL);
     struct kube_caller caller = check_caller(L);
     struct result *result = push_result(L);
-    if (!kube_delete(&caller, resource, name, uid, version, &result->failure))
+    bool done = kube_delete(&caller, watched->resource, name, uid, version, &result->failure);
+    if (watched->cache && (done || is_unknown(&result->failure)))
+        kube_cache_doubt(watched->cache);
+    if (!done)
         return return_failure(L, result);
     lua_pushboolean(L, 1);
     return 1;
 }
 
 static int f_resource_gc(lua_State *L) {
-    struct kube_resource **slot = lua_touserdata(L, 1);
-    kube_resource_free(*slot);
-    *slot = NULL;
+    struct watched *watched = lua_touserdata(L, 1);
+    kube_cache_close(watched->cache);
+    kube_resource_free(watched->resource);
+    free(watched->index_label);
+    *watched = (struct watched){0};
     return 0;
+}
+
+static void watch(lua_State *L, struct watched *watched, const char *index_label) {
+    struct kube_caches *caches = runtime_host(L)->kube_caches;
+    if (runtime_call(L))
+        luaL_error(L, "a watched resource is declared while the bundle loads");
+    if (!caches)
+        return; /* rules are only being checked */
+    watched->index_label = index_label ? strdup(index_label) : NULL;
+    if (watched->index_label || !index_label)
+        watched->cache = kube_cache_open(caches, watched->resource, index_label);
+    if (!watched->cache)
+        luaL_error(L, "out of memory");
 }
 
 static int f_resource(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     const char *group = option(L, 1, "group", NULL), *version = option(L, 1, "version", NULL);
-    const char *plural = option(L, 1, "plural", NULL), *wrong;
+    const char *plural = option(L, 1, "plural", NULL), *index_label = option(L, 1, "index", NULL), *wrong;
     const char *namespace = option(L, 1, "namespace", runtime_host(L)->config->compute_namespace);
     luaL_argcheck(L, group && version && plural, 1, "group, version and plural must be given");
-    struct kube_resource **slot = lua_newuserdatauv(L, sizeof *slot, 0);
-    *slot = NULL;
+    struct watched *watched = lua_newuserdatauv(L, sizeof *watched, 0);
+    *watched = (struct watched){0};
     luaL_setmetatable(L, RESOURCE);
-    *slot = kube_resource_new(group, version, plural, namespace, &wrong);
-    if (!*slot)
+    watched->resource = kube_resource_new(group, version, plural, namespace, &wrong);
+    if (!watched->resource)
         return luaL_error(L, "%s", wrong ? wrong : "out of memory");
+    if (flag(L, 1, "watch"))
+        watch(L, watched, index_label);
     return 1;
 }
 

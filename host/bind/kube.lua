@@ -22,7 +22,7 @@ local kube = {}
 ---@field namespace string
 ---@field uid string
 ---@field resource_version string
----@field labels table<string, string> read-only
+---@field labels table<string, string> read-only; `labels[name]` and `pairs` work, it is no plain table
 local object = {}
 
 --- A part of the object as Lua values (by lua-cjson), by dotted path of keys: `object:decode("spec.autoscaling")`.
@@ -38,9 +38,11 @@ function object:text() end
 ---@class kube.resource
 local resource = {}
 
---- A resource of one namespace. With `watch`, declared while the bundle loads, reads come from the host's own copy.
----@param options { group: string, version: string, plural: string, namespace: string?, watch: boolean? }
----namespace is COMPUTE_NAMESPACE unless given; group "" is the core group
+--- A resource of one namespace. With `watch`, declared while the bundle loads, reads come from the host's own copy; as
+--- long as that is not current, they come from the API server.
+---@param options { group: string, version: string, plural: string, namespace: string?, watch: boolean?, index: string? }
+---namespace is COMPUTE_NAMESPACE unless given; group "" is the core group; index: a label, by whose value the copy lists
+---as fast as it lists all (`label_selector = "<label>=<value>"`)
 ---@return kube.resource
 function kube.resource(options) end
 
@@ -50,8 +52,8 @@ function kube.resource(options) end
 ---@return kube.failure?
 function resource:get(name, options) end
 
---- Every object, in pages, sorted by name.
----@param options { label_selector: string?, field_selector: string? }?
+--- Every object, in pages, sorted by name. Other selectors than one value of the indexed label go to the API server.
+---@param options { label_selector: string?, field_selector: string?, fresh: boolean? }?
 ---@return kube.object[]?
 ---@return kube.failure?
 function resource:list(options) end

@@ -177,15 +177,25 @@ describe("endpoints", function()
   end)
 
   it("say how the service is, to anybody, on both listeners", function()
+    local body_of = { ["/healthz"] = '{"status":"Healthy"}', ["/readyz"] = '{"status":"ready"}' }
     for _, port in ipairs { here.service.port, here.service.admin_port } do
-      for path, body in pairs { ["/healthz"] = '{"status":"Healthy"}', ["/readyz"] = '{"status":"ready"}' } do
+      for path, body in pairs(body_of) do
+        local detailed = path == "/readyz" and port == here.service.admin_port
         local response = here:request(nil, { port = port, path = path })
         assert.equal(200, response.status)
         assert.equal("application/json", response.headers["content-type"])
-        assert.equal(body, response.body)
+        if detailed then
+          assert.equal("ready", response.json.status)
+          local watch = response.json.watches[1]
+          assert.equal("rayclusters.distributed-compute.dominodatalab.com", watch.resource)
+          assert.is_true(watch.listed and watch.up and watch.read)
+        else
+          assert.equal(body, response.body)
+        end
         local head = here:request(nil, { port = port, path = path, method = "HEAD" })
         assert.equal(200, head.status)
-        assert.equal(#body, tonumber(head.headers["content-length"]))
+        assert.equal("", head.body)
+        assert.is_true(detailed or #body == tonumber(head.headers["content-length"]))
         local wrong = here:request(nil, { port = port, path = path, method = "POST" })
         assert.equal(405, wrong.status)
         assert.equal("GET, HEAD", wrong.headers.allow)

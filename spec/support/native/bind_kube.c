@@ -27,16 +27,8 @@ static const char *no_environment(const char *name) {
 /* open(): starts the server and gives the module kube for a request */
 static int f_open(lua_State *L) {
     char path[] = "/tmp/kubeconfig-XXXXXX", error[256] = "";
-    if (!scripted_start(&server))
+    if (!scripted_start(&server) || !scripted_kubeconfig(&server, path))
         return luaL_error(L, "no server");
-    int descriptor = mkstemp(path);
-    dprintf(descriptor,
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
-            "clusters: [{name: k, cluster: {server: 'http://127.0.0.1:%d'}}]\n"
-            "users: [{name: u, user: {token: secret-token}}]\n"
-            "contexts: [{name: c, context: {cluster: k, user: u}}]\n",
-            server.port);
-    close(descriptor);
     host.http = http_client_new();
     host.kube = kube_open(host.http, path, no_environment, error, sizeof error);
     unlink(path);
