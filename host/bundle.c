@@ -14,7 +14,7 @@
 
 enum {
     READ_ATTEMPTS = 20, /* how often a snapshot that changes underneath is begun again */
-    MAX_FILES = 256,
+    READ_PAUSE_MS = 5,
 };
 
 static bool is_module_name(const char *name) {
@@ -31,30 +31,45 @@ static char *format_name(const char *prefix, char separator, const char *name, s
     return out;
 }
 
-static struct bytes *read_file(int directory, const char *name, struct buffer *error) {
-    int descriptor = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat status;
-    if (descriptor < 0 || fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
-        buffer_format(error, "%s: %s", name, descriptor < 0 ? strerror(errno) : "not a regular file");
-        if (descriptor >= 0)
-            close(descriptor);
-        return NULL;
-    }
-    struct buffer text = {0};
+enum result { DONE, MOVED, FAILED }; /* moved: something changed meanwhile, so that another attempt may succeed */
+
+static enum result fail(struct buffer *error, const char *directory, const char *name, int reason) {
+    buffer_format(error, "%s%s%s: %s", directory, *name ? "/" : "", name, strerror(reason));
+    return reason == ENOENT || reason == ESTALE ? MOVED : FAILED;
+}
+
+static enum result read_text(int descriptor, struct buffer *text) {
     char part[16384];
     ssize_t count;
-    while ((count = read(descriptor, part, sizeof part)) > 0 && text.length <= BUNDLE_MAX_FILE_BYTES)
-        buffer_append(&text, part, (size_t)count);
-    close(descriptor);
-    struct bytes *bytes = NULL;
-    if (count < 0)
-        buffer_format(error, "%s: %s", name, strerror(errno));
+    do {
+        count = read(descriptor, part, sizeof part);
+        if (count > 0)
+            buffer_append(text, part, (size_t)count);
+    } while ((count > 0 || (count < 0 && errno == EINTR)) && text->length <= BUNDLE_MAX_FILE_BYTES);
+    return count < 0 ? FAILED : DONE;
+}
+
+static enum result read_file(int directory, const struct bundle_source *source, const char *name, struct bytes **bytes,
+                             struct buffer *error) {
+    int descriptor = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    if (descriptor < 0)
+        return fail(error, source->directory, name, errno);
+    struct buffer text = {0};
+    enum result result = FAILED;
+    if (fstat(descriptor, &status) != 0)
+        fail(error, source->directory, name, errno);
+    else if (!S_ISREG(status.st_mode))
+        buffer_format(error, "%s/%s: not a regular file", source->directory, name);
+    else if (read_text(descriptor, &text) != DONE)
+        result = fail(error, source->directory, name, errno);
     else if (text.length > BUNDLE_MAX_FILE_BYTES)
-        buffer_format(error, "%s: larger than %d bytes", name, BUNDLE_MAX_FILE_BYTES);
-    else if (text.failed || !(bytes = bytes_copy(text.length ? text.data : "", text.length)))
-        buffer_text(error, "out of memory");
+        buffer_format(error, "%s/%s: larger than %d bytes", source->directory, name, BUNDLE_MAX_FILE_BYTES);
+    else if (!text.failed && (*bytes = bytes_copy(text.length ? text.data : "", text.length)))
+        result = DONE;
+    close(descriptor);
     buffer_free(&text);
-    return bytes;
+    return result;
 }
 
 static void sha256_hex(EVP_MD_CTX *context, char out[65]) {
@@ -65,104 +80,165 @@ static void sha256_hex(EVP_MD_CTX *context, char out[65]) {
         snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
+/* Takes over the source. */
 static bool add_file(struct bundle *bundle, const char *prefix, const char *name, struct bytes *source) {
     struct bundle_file *files = realloc(bundle->files, (bundle->file_count + 1) * sizeof *files);
-    if (!files)
+    if (!files) {
+        bytes_release(source);
         return false;
+    }
     bundle->files = files;
-    struct bundle_file *file = &files[bundle->file_count];
-    file->module = format_name(prefix, '.', name, strlen(name) - 4);
-    file->path = format_name(prefix, '/', name, strlen(name));
-    file->source = source;
-    bundle->file_count++; /* from here on released with the bundle */
+    struct bundle_file *file = &files[bundle->file_count++];
+    *file = (struct bundle_file){.module = format_name(prefix, '.', name, strlen(name) - 4),
+                                 .path = format_name(prefix, '/', name, strlen(name)),
+                                 .source = source};
     return file->module && file->path;
 }
 
-/* A ConfigMap mount is a directory whose files are links into "..data", itself a link that is swapped; reading inside
-   the directory that it names gives one version of all files, or fails when that is deleted underneath. */
-static int open_version(const char *directory, char *version, size_t size) {
-    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    version[0] = '\0';
-    if (descriptor < 0)
-        return -1;
-    ssize_t length = readlinkat(descriptor, "..data", version, size - 1);
-    if (length < 0)
-        return descriptor;
-    version[length] = '\0';
-    int inner = openat(descriptor, version, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    close(descriptor);
-    return inner;
+/* A source at one moment. Two of them are equal when nothing moved in between. */
+struct listing {
+    int directory;       /* where the files lie */
+    struct buffer names; /* of its modules, each with its '\0' */
+    size_t count;
+    uint64_t mark; /* of the directory's identity and of its modules' names, identities, sizes and times */
+};
+
+static void listing_close(struct listing *listing) {
+    if (listing->directory >= 0)
+        close(listing->directory);
+    buffer_free(&listing->names);
 }
 
-/* Names, sizes, inodes and times of a directory's modules: equal before and after reading means nothing moved. */
-static uint64_t fingerprint(int directory, char names[][NAME_MAX + 1], size_t *count) {
-    uint64_t sum = 14695981039346656037u;
-    *count = 0;
-    int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+static uint64_t mix(uint64_t hash, const void *data, size_t length) {
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ bytes[i]) * 1099511628211u;
+    return hash;
+}
+
+static uint64_t mark_of(const char *name, const struct stat *status) {
+    const uint64_t parts[] = {status->st_dev,
+                              status->st_ino,
+                              (uint64_t)status->st_size,
+                              (uint64_t)status->st_mtim.tv_sec,
+                              (uint64_t)status->st_mtim.tv_nsec,
+                              (uint64_t)status->st_ctim.tv_sec,
+                              (uint64_t)status->st_ctim.tv_nsec};
+    return mix(mix(14695981039346656037u, parts, sizeof parts), name, strlen(name));
+}
+
+/* A ConfigMap's mount is a directory whose files are links into "..data", itself a link that is swapped. Inside the
+   directory that it names lies one version of all files, until that is deleted. */
+static enum result open_source(const struct bundle_source *source, struct listing *listing, struct buffer *error) {
+    char version[NAME_MAX + 1] = "";
+    struct stat status;
+    listing->directory = open(source->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (listing->directory < 0)
+        return fail(error, source->directory, "", errno);
+    ssize_t length = readlinkat(listing->directory, "..data", version, sizeof version - 1);
+    if (length >= 0) {
+        version[length] = '\0';
+        int inner = openat(listing->directory, version, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int reason = errno;
+        close(listing->directory);
+        listing->directory = inner;
+        if (inner < 0)
+            return fail(error, source->directory, "..data", reason);
+    }
+    if (fstat(listing->directory, &status) != 0)
+        return fail(error, source->directory, "", errno);
+    const uint64_t identity[] = {status.st_dev, status.st_ino};
+    listing->mark = mix(mix(14695981039346656037u, identity, sizeof identity), version, strlen(version));
+    return DONE;
+}
+
+static enum result list_modules(const struct bundle_source *source, struct listing *listing, struct buffer *error) {
+    int copy = openat(listing->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list = copy < 0 ? NULL : fdopendir(copy);
     if (!list) {
+        int reason = errno;
         if (copy >= 0)
             close(copy);
-        return 0;
+        return fail(error, source->directory, "", reason);
     }
+    enum result result = DONE;
     struct dirent *entry;
-    while ((entry = readdir(list)) && *count < MAX_FILES) {
+    errno = 0;
+    while (result == DONE && (entry = readdir(list))) {
         struct stat status;
-        if (!is_module_name(entry->d_name) || fstatat(directory, entry->d_name, &status, 0) != 0)
+        if (!is_module_name(entry->d_name))
             continue;
-        snprintf(names[(*count)++], NAME_MAX + 1, "%s", entry->d_name);
-        uint64_t parts[] = {status.st_ino, (uint64_t)status.st_size, (uint64_t)status.st_mtim.tv_sec,
-                            (uint64_t)status.st_mtim.tv_nsec, (uint64_t)status.st_ctim.tv_nsec};
-        uint64_t one = 14695981039346656037u;
-        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-            one = (one ^ parts[i]) * 1099511628211u;
-        for (const char *c = entry->d_name; *c; c++)
-            one = (one ^ (unsigned char)*c) * 1099511628211u;
-        sum += one; /* readdir has no order */
+        if (fstatat(listing->directory, entry->d_name, &status, 0) != 0) {
+            result = fail(error, source->directory, entry->d_name, errno);
+        } else if (++listing->count > BUNDLE_MAX_FILES) {
+            buffer_format(error, "%s: holds more than %d .lua files", source->directory, BUNDLE_MAX_FILES);
+            result = FAILED;
+        }
+        listing->mark += mark_of(entry->d_name, &status); /* readdir has no order */
+        buffer_append(&listing->names, entry->d_name, strlen(entry->d_name) + 1);
+        errno = 0;
     }
+    if (result == DONE && errno != 0)
+        result = fail(error, source->directory, "", errno);
     closedir(list);
-    return sum;
+    if (result == DONE && listing->count == 0) {
+        buffer_format(error, "%s: holds no .lua file", source->directory);
+        result = FAILED;
+    }
+    return listing->names.failed ? FAILED : result;
 }
 
-enum read_result { READ_DONE, READ_MOVED, READ_FAILED };
+static enum result list_source(const struct bundle_source *source, struct listing *listing, struct buffer *error) {
+    *listing = (struct listing){.directory = -1};
+    enum result result = open_source(source, listing, error);
+    return result == DONE ? list_modules(source, listing, error) : result;
+}
 
-static enum read_result read_source(struct bundle *bundle, const struct bundle_source *source, struct buffer *error) {
-    char version[NAME_MAX + 1], again[NAME_MAX + 1];
-    int directory = open_version(source->directory, version, sizeof version);
-    if (directory < 0) {
-        buffer_format(error, "%s: %s", source->directory, strerror(errno));
-        return READ_MOVED; /* "..data" may just be swapped; the caller gives up in the end */
-    }
-    char(*names)[NAME_MAX + 1] = malloc(MAX_FILES * sizeof *names);
-    size_t count = 0, count_after = 0;
-    enum read_result result = READ_DONE;
-    uint64_t before = names ? fingerprint(directory, names, &count) : 0;
-    for (size_t i = 0; names && i < count && result == READ_DONE; i++) {
-        struct buffer reason = {0};
-        struct bytes *text = read_file(directory, names[i], &reason);
-        if (!text || !add_file(bundle, source->prefix, names[i], text)) {
-            buffer_format(error, "%s/%s", source->directory, reason.length ? reason.data : "out of memory");
-            result = READ_MOVED;
+static enum result read_source(struct bundle *bundle, const struct bundle_source *source, const struct listing *listing,
+                               size_t *total, struct buffer *error) {
+    const char *end = listing->names.data + listing->names.length;
+    for (const char *name = listing->names.data; name < end; name += strlen(name) + 1) {
+        struct bytes *text = NULL;
+        enum result result = read_file(listing->directory, source, name, &text, error);
+        if (result != DONE)
+            return result;
+        *total += text->length;
+        if (!add_file(bundle, source->prefix, name, text))
+            return FAILED;
+        if (*total > BUNDLE_MAX_BYTES) {
+            buffer_format(error, "%s: the files are larger than %d bytes together", source->directory,
+                          BUNDLE_MAX_BYTES);
+            return FAILED;
         }
-        buffer_free(&reason);
     }
-    if (result == READ_DONE && names && fingerprint(directory, names, &count_after) != before)
-        result = READ_MOVED;
-    close(directory);
-    free(names);
-    if (!names) {
-        buffer_text(error, "out of memory");
-        return READ_FAILED;
+    return DONE;
+}
+
+static enum result compare(const struct bundle_source *source, const struct listing *before, struct buffer *error) {
+    struct listing after;
+    enum result result = list_source(source, &after, error);
+    if (result == DONE && after.mark != before->mark)
+        result = MOVED;
+    listing_close(&after);
+    return result;
+}
+
+/* Lists all sources, reads all, and lists all again: what is unchanged then was there as a whole in between. */
+static enum result read_sources(struct bundle *bundle, const struct bundle_source *sources, size_t count,
+                                struct buffer *error) {
+    struct listing listings[BUNDLE_MAX_SOURCES];
+    enum result result = DONE;
+    size_t listed = 0, total = 0;
+    while (result == DONE && listed < count) {
+        result = list_source(&sources[listed], &listings[listed], error);
+        listed++;
     }
-    int current = open_version(source->directory, again, sizeof again);
-    if (current >= 0)
-        close(current);
-    if (result == READ_DONE && (current < 0 || strcmp(version, again) != 0))
-        result = READ_MOVED;
-    if (result == READ_DONE && count == 0) {
-        buffer_format(error, "%s: holds no .lua file", source->directory);
-        return READ_FAILED;
-    }
+    for (size_t i = 0; result == DONE && i < count; i++)
+        result = read_source(bundle, &sources[i], &listings[i], &total, error);
+    for (size_t i = 0; result == DONE && i < count; i++)
+        result = compare(&sources[i], &listings[i], error);
+    for (size_t i = 0; i < listed; i++)
+        listing_close(&listings[i]);
     return result;
 }
 
@@ -192,29 +268,26 @@ static bool hash(struct bundle *bundle) {
 }
 
 struct bundle *bundle_read(const struct bundle_source *sources, size_t source_count, struct buffer *error) {
-    for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+    enum result result = MOVED;
+    for (int attempt = 0; result == MOVED && attempt < READ_ATTEMPTS; attempt++) {
+        struct timespec pause = {0, attempt ? READ_PAUSE_MS * 1000000 : 0};
+        nanosleep(&pause, NULL);
+        buffer_clear(error);
         struct bundle *bundle = calloc(1, sizeof *bundle);
         if (!bundle)
             break;
         atomic_init(&bundle->references, 1);
-        enum read_result result = READ_DONE;
-        buffer_clear(error);
-        for (size_t i = 0; i < source_count && result == READ_DONE; i++)
-            result = read_source(bundle, &sources[i], error);
-        if (result == READ_DONE) {
+        result = read_sources(bundle, sources, source_count, error);
+        if (result == DONE) {
             qsort(bundle->files, bundle->file_count, sizeof *bundle->files, by_module);
             if (hash(bundle))
                 return bundle;
-            result = READ_FAILED;
+            result = FAILED;
         }
         bundle_release(bundle);
-        if (result == READ_FAILED)
-            break;
-        struct timespec pause = {0, 5000000};
-        nanosleep(&pause, NULL);
     }
     if (!error->length)
-        buffer_text(error, "the directories change while they are read");
+        buffer_text(error, result == MOVED ? "the directories change while they are read" : "out of memory");
     return NULL;
 }
 

@@ -8,8 +8,11 @@
 #include "bytes.h"
 
 enum {
-    BUNDLE_REVISION_BYTES = 12,         /* hex digits of the SHA-256 that name a revision */
-    BUNDLE_MAX_FILE_BYTES = 1024 * 1024 /* a ConfigMap holds no more */
+    BUNDLE_REVISION_BYTES = 12,          /* hex digits of the SHA-256 that name a revision */
+    BUNDLE_MAX_FILE_BYTES = 1024 * 1024, /* a ConfigMap holds no more */
+    BUNDLE_MAX_BYTES = 4 * 1024 * 1024,
+    BUNDLE_MAX_FILES = 256,
+    BUNDLE_MAX_SOURCES = 4,
 };
 
 /* Where files come from: every *.lua in directory becomes the module prefix.name. */
@@ -32,7 +35,8 @@ struct bundle {
     char revision[BUNDLE_REVISION_BYTES + 1];
 };
 
-/* NULL and a message when a directory cannot be read as one consistent snapshot or holds no .lua file. */
+/* All files of all sources as they were at one moment. NULL and a message when there is no such moment for some time,
+   when a file or directory cannot be read, or when a directory holds no .lua file. At most BUNDLE_MAX_SOURCES. */
 struct bundle *bundle_read(const struct bundle_source *sources, size_t source_count, struct buffer *error);
 struct bundle *bundle_reference(struct bundle *bundle);
 void bundle_release(struct bundle *bundle);

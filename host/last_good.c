@@ -10,10 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_SOURCES = 4 };
-
 static bool write_file(int directory, const char *name, const struct bytes *text) {
-    int descriptor = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int descriptor = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (descriptor < 0)
         return false;
     size_t done = 0;
@@ -28,7 +26,7 @@ static bool write_file(int directory, const char *name, const struct bytes *text
 }
 
 static bool write_source(int version, const struct bundle *bundle, const char *prefix) {
-    if (mkdirat(version, prefix, 0755) != 0 && errno != EEXIST)
+    if (mkdirat(version, prefix, 0755) != 0)
         return false;
     int directory = openat(version, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
@@ -85,24 +83,44 @@ static void remove_others(int state, const char *keep, const struct bundle_sourc
         close(copy);
 }
 
+static bool write_version(int state, const struct bundle *bundle, const struct bundle_source *sources,
+                          size_t source_count) {
+    remove_version(state, bundle->revision, sources, source_count); /* what is left of an attempt that failed */
+    if (mkdirat(state, bundle->revision, 0755) != 0)
+        return false;
+    int version = openat(state, bundle->revision, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    bool written = version >= 0;
+    for (size_t i = 0; written && i < source_count; i++)
+        written = write_source(version, bundle, sources[i].prefix);
+    if (version >= 0)
+        close(version);
+    if (!written)
+        return false;
+    unlinkat(state, "current.new", 0);
+    return symlinkat(bundle->revision, state, "current.new") == 0 &&
+           renameat(state, "current.new", state, "current") == 0;
+}
+
+static bool keeps(const char *state_dir, const struct bundle *bundle, const struct bundle_source *sources,
+                  size_t source_count) {
+    struct buffer ignored = {0};
+    struct bundle *kept = last_good_read(state_dir, sources, source_count, &ignored);
+    bool same = kept && strcmp(kept->revision, bundle->revision) == 0;
+    bundle_release(kept);
+    buffer_free(&ignored);
+    return same;
+}
+
 bool last_good_save(const char *state_dir, const struct bundle *bundle, const struct bundle_source *sources,
                     size_t source_count, struct buffer *error) {
+    if (keeps(state_dir, bundle, sources, source_count))
+        return true;
     int state = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int version = -1;
-    bool saved = state >= 0 && (mkdirat(state, bundle->revision, 0755) == 0 || errno == EEXIST);
-    if (saved)
-        saved = (version = openat(state, bundle->revision, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) >= 0;
-    for (size_t i = 0; saved && i < source_count; i++)
-        saved = write_source(version, bundle, sources[i].prefix);
-    unlinkat(state, "current.new", 0);
-    saved = saved && symlinkat(bundle->revision, state, "current.new") == 0 &&
-            renameat(state, "current.new", state, "current") == 0;
+    bool saved = state >= 0 && write_version(state, bundle, sources, source_count);
     if (saved)
         remove_others(state, bundle->revision, sources, source_count);
     else
         buffer_format(error, "%s: cannot keep revision %s: %s", state_dir, bundle->revision, strerror(errno));
-    if (version >= 0)
-        close(version);
     if (state >= 0)
         close(state);
     return saved;
@@ -111,11 +129,11 @@ bool last_good_save(const char *state_dir, const struct bundle *bundle, const st
 struct bundle *last_good_read(const char *state_dir, const struct bundle_source *sources, size_t source_count,
                               struct buffer *error) {
     char link[PATH_MAX], revision[BUNDLE_REVISION_BYTES + 2] = "";
-    char paths[MAX_SOURCES][PATH_MAX];
-    struct bundle_source kept[MAX_SOURCES];
+    char paths[BUNDLE_MAX_SOURCES][PATH_MAX];
+    struct bundle_source kept[BUNDLE_MAX_SOURCES];
     snprintf(link, sizeof link, "%s/current", state_dir);
     ssize_t length = readlink(link, revision, sizeof revision - 1);
-    if (length < 0 || !is_revision(revision) || source_count > MAX_SOURCES) {
+    if (length < 0 || !is_revision(revision)) {
         buffer_format(error, "%s: keeps no bundle", state_dir);
         return NULL;
     }
