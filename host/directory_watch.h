@@ -7,7 +7,8 @@
 
 struct directory_watch;
 
-/* Watches each directory and its parent, so that one that vanishes and comes back is seen. directories live on. */
+/* Watches each directory's .lua files and "..data", and the way to it, so that one that vanishes and comes back, or that
+   a link leads to, is seen. Reports nothing that happened before. */
 struct directory_watch *directory_watch_open(const char *const *directories, size_t count);
 void directory_watch_close(struct directory_watch *watch);
 
@@ -16,6 +17,7 @@ enum directory_event {
     DIRECTORY_QUIET,   /* the timeout passed */
     DIRECTORY_ENDED,   /* directory_watch_end was called */
 };
+/* What changes after it returned is reported by the next. */
 enum directory_event directory_watch_wait(struct directory_watch *watch, int timeout_ms);
 void directory_watch_end(struct directory_watch *watch); /* from any thread */
 
