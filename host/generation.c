@@ -19,6 +19,8 @@ struct generation {
     struct runtime **idle; /* a stack: the state used last is the warmest */
     int idle_count;
     int state_count;
+    int waiting;  /* requests that found every state busy */
+    bool retired; /* no longer current: states go as soon as nobody needs them */
 };
 
 const struct bundle *generation_bundle(const struct generation *generation) {
@@ -41,8 +43,6 @@ struct generation *generation_open(struct host *host, struct bundle *bundle, con
     struct runtime **idle = calloc((size_t)profile->max_states, sizeof *idle);
     struct runtime *first = generation && idle ? runtime_open(host, bundle, profile, error) : NULL;
     if (!first) {
-        if (!generation || !idle)
-            buffer_text(error, "out of memory");
         free(generation);
         free(idle);
         return NULL;
@@ -68,9 +68,11 @@ struct generation *generation_open(struct host *host, struct bundle *bundle, con
 static struct runtime *take(struct generation *generation, int64_t deadline_ms) {
     struct timespec until = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
     pthread_mutex_lock(&generation->mutex);
+    generation->waiting++;
     while (generation->idle_count == 0 && generation->state_count >= generation->profile->max_states)
         if (pthread_cond_timedwait(&generation->returned, &generation->mutex, &until) == ETIMEDOUT)
             break;
+    generation->waiting--;
     struct runtime *runtime = NULL;
     bool make = false;
     if (generation->idle_count > 0) {
@@ -95,15 +97,29 @@ static struct runtime *take(struct generation *generation, int64_t deadline_ms) 
 }
 
 static void give(struct generation *generation, struct runtime *runtime, bool reusable) {
-    if (!reusable)
-        runtime_close(runtime);
     pthread_mutex_lock(&generation->mutex);
-    if (reusable)
+    if (reusable && (!generation->retired || generation->waiting > 0)) {
         generation->idle[generation->idle_count++] = runtime;
-    else
+        runtime = NULL;
+    } else {
         generation->state_count--;
+    }
     pthread_cond_signal(&generation->returned);
     pthread_mutex_unlock(&generation->mutex);
+    runtime_close(runtime);
+}
+
+/* Closes the idle states here and now, so that no request pays for it later. */
+static void retire(struct generation *generation) {
+    struct runtime *runtime;
+    do {
+        pthread_mutex_lock(&generation->mutex);
+        generation->retired = true;
+        runtime = generation->idle_count > 0 ? generation->idle[--generation->idle_count] : NULL;
+        generation->state_count -= runtime != NULL;
+        pthread_mutex_unlock(&generation->mutex);
+        runtime_close(runtime);
+    } while (runtime);
 }
 
 /* A streaming answer: its function lives in one state, which it borrows for each step. */
@@ -194,6 +210,8 @@ void slot_publish(struct slot *slot, struct generation *generation) {
     struct generation *old = slot->current;
     slot->current = generation;
     pthread_mutex_unlock(&slot->mutex);
+    if (old)
+        retire(old);
     generation_release(old);
 }
 

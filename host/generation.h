@@ -6,7 +6,8 @@
 
 struct generation;
 
-/* Opens the first state, so that what is published is known to load. NULL and a message when it does not. */
+/* Opens the first state, so that what is published is known to load. NULL and a message when it does not, NULL
+   alone when memory is exhausted. */
 struct generation *generation_open(struct host *host, struct bundle *bundle, const struct profile *profile,
                                    struct buffer *error);
 const struct bundle *generation_bundle(const struct generation *generation);

@@ -9,11 +9,13 @@
 #include "bind/response.h"
 #include "log.h"
 #include "purity.h"
+#include "state_metrics.h"
 
 struct runtime {
     struct sandbox *sandbox;
     struct bundle *bundle;
     const struct profile *profile;
+    struct counted_state counted;
     struct bind_context context; /* its call is NULL while the bundle loads */
     int handler;                 /* registry reference */
     int request;                 /* registry reference: the one request object of this state */
@@ -115,13 +117,17 @@ static int f_require_policy(lua_State *L) {
     return 1;
 }
 
+void runtime_open_globals(lua_State *L) {
+    lua_pushcfunction(L, f_require);
+    sandbox_define(L, "require");
+}
+
 static int open_protected(lua_State *L) {
     struct runtime *runtime = lua_touserdata(L, 1);
     lua_pushlightuserdata(L, runtime);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &runtime_key);
     bind_context_set(L, &runtime->context);
-    lua_pushcfunction(L, f_require);
-    sandbox_define(L, "require");
+    runtime_open_globals(L);
     lua_newtable(L);
     purity_open(L, f_require_policy);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &loaded_key);
@@ -136,6 +142,11 @@ static int open_protected(lua_State *L) {
     return 0;
 }
 
+static void note_limit(const struct runtime *runtime) {
+    if (!runtime->profile->simulator)
+        state_metrics_limit(runtime->sandbox);
+}
+
 bool runtime_run(struct runtime *runtime, lua_CFunction function, void *argument, struct buffer *error) {
     lua_State *L = sandbox_state(runtime->sandbox);
     lua_pushcfunction(L, function);
@@ -143,6 +154,7 @@ bool runtime_run(struct runtime *runtime, lua_CFunction function, void *argument
     bool done = sandbox_call(runtime->sandbox, 1, 0, runtime->profile->entry) == LUA_OK;
     if (!done)
         buffer_text(error, lua_tostring(L, -1) ? lua_tostring(L, -1) : "unknown error");
+    note_limit(runtime);
     lua_settop(L, 0);
     return done;
 }
@@ -153,13 +165,14 @@ struct runtime *runtime_open(struct host *host, struct bundle *bundle, const str
     if (runtime)
         runtime->sandbox = sandbox_open(&profile->limits);
     if (!runtime || !runtime->sandbox) {
-        buffer_text(error, "out of memory");
         free(runtime);
         return NULL;
     }
     runtime->context.host = host;
     runtime->bundle = bundle_reference(bundle);
     runtime->profile = profile;
+    if (!profile->simulator)
+        state_metrics_add(&runtime->counted, runtime->sandbox);
     if (!runtime_run(runtime, open_protected, runtime, error)) {
         runtime_close(runtime);
         return NULL;
@@ -170,6 +183,7 @@ struct runtime *runtime_open(struct host *host, struct bundle *bundle, const str
 void runtime_close(struct runtime *runtime) {
     if (!runtime)
         return;
+    state_metrics_remove(&runtime->counted);
     sandbox_close(runtime->sandbox);
     bundle_release(runtime->bundle);
     free(runtime);
@@ -230,6 +244,7 @@ bool runtime_serve(struct runtime *runtime, const struct request *request, struc
                          request->call->request_id);
     }
     bool reusable = !sandbox_spent(runtime->sandbox);
+    note_limit(runtime);
     if (reusable && !served) { /* what the failed request left behind */
         lua_settop(L, 0);
         lua_pushcfunction(L, restore_protected);

@@ -19,7 +19,8 @@ struct profile {
 
 struct runtime;
 
-/* NULL and a message (with file and line where there is one) when the bundle's entry does not load. */
+/* NULL and a message (with file and line where there is one) when the bundle's entry does not load; NULL alone when
+   memory is exhausted. */
 struct runtime *runtime_open(struct host *host, struct bundle *bundle, const struct profile *profile,
                              struct buffer *error);
 void runtime_close(struct runtime *runtime);
@@ -37,6 +38,8 @@ void runtime_stream_drop(struct runtime *runtime, int stream);
    False and a message when it raises. Inside, runtime_require pushes a module's value. */
 bool runtime_run(struct runtime *runtime, lua_CFunction function, void *argument, struct buffer *error);
 void runtime_require(lua_State *L, const char *module);
+/* Defines the globals that scripts have beyond the sandbox's. */
+void runtime_open_globals(lua_State *L);
 
 /* For bindings (host/bind/context.c): the services, and the request that this state is answering (NULL while a bundle
    loads, when nothing outside may be called). Works from any coroutine of the state. */

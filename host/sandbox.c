@@ -180,6 +180,10 @@ bool sandbox_spent(const struct sandbox *sandbox) {
     return sandbox->spent;
 }
 
+const char *sandbox_limit(const struct sandbox *sandbox) {
+    return !sandbox->spent ? NULL : sandbox_over(sandbox) ? "cpu" : "memory";
+}
+
 bool sandbox_start(void) {
     sandbox_find_lua();
     return watchdog_start();

@@ -34,6 +34,8 @@ int sandbox_call(struct sandbox *sandbox, int arguments, int results, const char
 int sandbox_load(struct sandbox *sandbox, const char *source, size_t length, const char *chunkname);
 /* True once a limit ended a run: the state may only be closed. */
 bool sandbox_spent(const struct sandbox *sandbox);
+/* That limit's name, "memory" or "cpu"; NULL when none was hit. */
+const char *sandbox_limit(const struct sandbox *sandbox);
 /* Time that a binding spends waiting for the outside does not count as CPU time by nature; nothing to call. */
 
 /* For the host. Scripts see globals and libraries read-only, so lua_setglobal raises; these two define.

@@ -11,6 +11,7 @@
 #include "reload.h"
 #include "server.h"
 #include "service.h"
+#include "state_metrics.h"
 
 enum {
     SERVICE_THREADS = 128, /* a kept-alive connection holds one, idle or not */
@@ -78,7 +79,7 @@ static bool start_services(struct serve *serve, lookup_function *lookup, struct 
     serve->host.cache = cache_new(CACHE_ENTRIES, CACHE_BYTES);
     serve->host.http = http_client_new();
     serve->service = service_new(&serve->host);
-    if (!serve->host.cache || !serve->host.http || !serve->service) {
+    if (!state_metrics_start() || !serve->host.cache || !serve->host.http || !serve->service) {
         buffer_text(error, "out of memory");
         return false;
     }
