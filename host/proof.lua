@@ -3,8 +3,36 @@
 --- Every function returns a list of failures, one sentence each; empty when there is nothing to say against the bundle.
 local proof = {}
 
+--- What a module of the bundle returned. With path and source, failures begin with file and line.
+---@class module
+---@field module string "policies.scaling"
+---@field value any what it returned
+---@field examples any those of a policy, where the host has taken them out of its value
+---@field path string? "policies/scaling.lua"
+---@field source string?
+
 local MAX_DEPTH = 16 -- of values that are compared and shown; deeper ones are never equal
 local MAX_SHOWN = 300 -- bytes of a value in a failure
+
+--- Where text stands in the module's source for the nth time; the first line when it does not.
+local function line_of(module, text, nth)
+  local stop = 0
+  for _ = 1, nth do
+    stop = select(2, module.source:find(text, stop + 1, true))
+    if not stop then return 1 end
+  end
+  local line = 1
+  for _ in module.source:sub(1, stop):gmatch "\n" do
+    line = line + 1
+  end
+  return line
+end
+
+--- "policies/scaling.lua:12: ", of where the text stands.
+local function place(module, text, nth)
+  if not module.source then return module.module .. ": " end
+  return ("%s:%d: "):format(module.path, line_of(module, text, nth or 1))
+end
 
 -- Examples --------------------------------------------------------------------------------------------------------
 
@@ -100,8 +128,8 @@ local function prove_example(decide, example, accepts, options)
 end
 
 local function prove_policy(policy, options, failures)
-  local function fail(message)
-    failures[#failures + 1] = policy.module .. ": " .. message
+  local function fail(message, text)
+    failures[#failures + 1] = place(policy, text or "return {") .. message
   end
   local value = policy.value
   if type(value) ~= "table" then return fail("returns no table but " .. show(value, 0)) end
@@ -110,24 +138,23 @@ local function prove_policy(policy, options, failures)
   if examples == nil and options.examples_optional then return end
   if type(examples) ~= "table" then return fail("has no list `examples`") end
   local count = last_index(examples)
-  if not count then return fail("`examples` is not a list") end
+  if not count then return fail("`examples` is not a list", "examples") end
   if count == 0 and not options.examples_optional then return fail("has no examples") end
 
   local accepts = options.contracts and options.contracts[policy.module]
   for i = 1, count do
     local example = examples[i]
     if type(example) ~= "table" or type(example.name) ~= "string" or example.name == "" then
-      fail(("example %d has no name"):format(i))
+      fail(("example %d has no name"):format(i), "examples")
     else
       local failure = prove_example(value.decide, example, accepts, options)
-      if failure then fail(("example %q %s"):format(example.name, failure)) end
+      if failure then fail(("example %q %s"):format(example.name, failure), example.name) end
     end
   end
 end
 
 --- An example is `{ name = …, given = { arguments }, expect = { results } }`.
----@param policies { module: string, value: any, examples: any }[] what each module of the policies returned, and its
----examples where the host has taken them out of it
+---@param policies module[]
 ---@param options { contracts: table<string, fun(...): string?>?, examples_optional: boolean?, restore: fun()? }?
 ---contracts: by module, says what is wrong with results, so that no example can expect what would fail in service;
 ---restore: lets every example meet the rules as they were loaded
@@ -144,6 +171,7 @@ end
 
 local methods = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true }
 local keys = { [1] = true, [2] = true, action = true, run = true, cluster = true, body = true }
+local probes = { ["/healthz"] = true, ["/readyz"] = true } -- the host answers them before any script
 
 --- Returns the path with its parameters made nameless, and the set of their names; or nil and what is wrong.
 local function shape_of(path)
@@ -180,48 +208,76 @@ local function prove_source(route, names)
   return 'cluster is "path.<parameter>", "body.<field>" or "each"'
 end
 
---- A route is `{ "GET", "/path/{parameter}", action = …, run = function, cluster = …, body = function }`.
----@param routes table[] what scripts.routes returned
----@return string[] failures
-function proof.routes(routes)
-  if type(routes) ~= "table" then return { "the route table is no table" } end
-  local count = last_index(routes)
-  if not count then return { "the route table is not a list" } end
-  if count == 0 then return { "the route table is empty" } end
-  local failures, seen = {}, {}
-  for i = 1, count do
-    local route, title = routes[i], ("route %d"):format(i)
-    local function fail(message)
-      failures[#failures + 1] = title .. ": " .. message
+--- The actions that the rules name, when they do.
+local function known_actions(policies)
+  for _, policy in ipairs(policies) do
+    if policy.module == "policies.authorization" and type(policy.value.actions) == "table" then
+      return policy.value.actions
     end
+  end
+end
+
+---@return string[] failures of one route alone, and the shape of its path when it has one
+local function prove_route(route, actions)
+  local failures = {}
+  local function fail(message)
+    failures[#failures + 1] = message
+  end
+  local method, path, action = route[1], route[2], route.action
+  if method == "HEAD" then
+    fail("HEAD goes where GET goes, without a route of its own")
+  elseif not methods[method] then
+    fail("unknown method")
+  end
+  if type(action) ~= "string" or action == "" then
+    fail("names no action, so no rule guards it")
+  elseif actions and not actions[action] then
+    fail(("policies.authorization knows no action %q"):format(action))
+  end
+  if type(route.run) ~= "function" then fail("`run` is not a function") end
+  if route.body ~= nil and type(route.body) ~= "function" then fail("`body` is not a function") end
+  for key in next, route do
+    if not keys[key] then fail("unknown key " .. show(key, 0)) end
+  end
+  if probes[path] then fail("is never reached: the host answers this path itself") end
+  local shape, names = shape_of(path)
+  local failure = not shape and names or shape and prove_source(route, names)
+  if failure then fail(failure) end
+  return failures, shape
+end
+
+--- A route is `{ "GET", "/path/{parameter}", action = …, run = function, cluster = …, body = function }`.
+---@param routes module what scripts.routes returned
+---@param policies module[]? whose authorization may name the actions that there are
+---@return string[] failures
+function proof.routes(routes, policies)
+  local rows, actions = routes.value, known_actions(policies or {})
+  local count = type(rows) == "table" and last_index(rows)
+  if type(rows) ~= "table" then return { place(routes, "return") .. "the route table is no table" } end
+  if not count then return { place(routes, "return") .. "the route table is not a list" } end
+  if count == 0 then return { place(routes, "return") .. "the route table is empty" } end
+  local failures, seen, times = {}, {}, {}
+  for i = 1, count do
+    local route = rows[i]
     if type(route) ~= "table" or type(route[1]) ~= "string" or type(route[2]) ~= "string" then
-      fail("is not { method, path, action = ..., run = ... }")
+      failures[#failures + 1] = place(routes, "return")
+        .. ("route %d is not { method, path, action = ..., run = ... }"):format(i)
     else
-      title = route[1] .. " " .. route[2]
-      local shape, names = shape_of(route[2])
-      if route[1] == "HEAD" then
-        fail("HEAD goes where GET goes, without a route of its own")
-      elseif not methods[route[1]] then
-        fail("unknown method")
-      end
-      if type(route.action) ~= "string" or route.action == "" then fail("names no action, so no rule guards it") end
-      if type(route.run) ~= "function" then fail("`run` is not a function") end
-      if route.body ~= nil and type(route.body) ~= "function" then fail("`body` is not a function") end
-      for key in pairs(route) do
-        if not keys[key] then fail("unknown key " .. show(key, 0)) end
-      end
-      if not shape then
-        fail(names)
-      else
-        local failure = prove_source(route, names)
-        if failure then fail(failure) end
-        local earlier = seen[route[1] .. " " .. shape]
-        if earlier == route[2] then
-          fail("stands here twice")
+      local method, path = route[1], route[2]
+      times[path] = (times[path] or 0) + 1
+      local faults, shape = prove_route(route, actions)
+      if shape then
+        local earlier = seen[method .. " " .. shape]
+        if earlier == path then
+          faults[#faults + 1] = "stands here twice"
         elseif earlier then
-          fail("is never reached: " .. earlier .. " takes its requests")
+          faults[#faults + 1] = "is never reached: " .. earlier .. " takes its requests"
         end
-        seen[route[1] .. " " .. shape] = earlier or route[2]
+        seen[method .. " " .. shape] = earlier or path
+      end
+      for _, fault in ipairs(faults) do
+        failures[#failures + 1] = ("%s%s %s: %s"):format(place(routes, ('"%s"'):format(path), times[path]), method,
+          path, fault)
       end
     end
   end

@@ -52,6 +52,7 @@ local nobodys = { name = "ray-2" }
 
 return {
   decide = decide,
+  actions = actions, -- what a route may name
   examples = {
     { name = "an owner sees their cluster in the list", given = { jane, "list", janes }, expect = { true } },
     { name = "an owner gets their cluster", given = { jane, "get", janes }, expect = { true } },

@@ -76,6 +76,17 @@ describe("host/proof", function()
         end, { { labels = {} } }, { true }))
     end)
 
+    it("says file and line when it has the text", function()
+      local source = 'return {\n  decide = echo,\n  examples = {\n    { name = "it", given = { 1 }, expect = { 2 } },\n'
+      local function prove_text(value)
+        return proof.policies { { module = "policies.rule", path = "policies/rule.lua", source = source, value = value } }
+      end
+      assert.same({ 'policies/rule.lua:4: example "it" expected 2, got 1' },
+        prove_text { decide = echo, examples = { { name = "it", given = { 1 }, expect = { 2 } } } })
+      assert.same({ "policies/rule.lua:3: example 1 has no name" }, prove_text { decide = echo, examples = { {} } })
+      assert.same({ "policies/rule.lua:1: has no function `decide`" }, prove_text {})
+    end)
+
     it("reports every example that fails, and goes on", function()
       local failures = proof.policies {
         { module = "policies.a", value = { decide = echo, examples = {
@@ -147,8 +158,17 @@ describe("host/proof", function()
   describe("of routes", function()
     local function run() end
 
+    local function prove_value(value, policies)
+      return proof.routes({ module = "scripts.routes", value = value }, policies)
+    end
+
+    --- The failures, without the module's name.
     local function prove(...)
-      return proof.routes { ... }
+      local failures = prove_value { ... }
+      for i, failure in ipairs(failures) do
+        failures[i] = assert(failure:match "^scripts%.routes: (.*)$")
+      end
+      return failures
     end
 
     local function row(method, path, more)
@@ -185,6 +205,32 @@ describe("host/proof", function()
       assert.same({ 'GET /a/{name}: unknown key "clutser"' }, prove(row("GET", "/a/{name}", { clutser = "path.name" })))
     end)
 
+    it("finds an action that the rules do not know, when they say which they know", function()
+      local rows = { row("GET", "/a", { action = "gte" }) }
+      local function authorization(actions)
+        return { { module = "policies.authorization", value = { actions = actions } } }
+      end
+      assert.same({}, prove_value(rows, authorization(nil)))
+      assert.same({}, prove_value(rows, authorization { gte = true }))
+      assert.same({ 'scripts.routes: GET /a: policies.authorization knows no action "gte"' },
+        prove_value(rows, authorization { get = true }))
+    end)
+
+    it("finds what the host answers itself", function()
+      assert.same({ "GET /readyz: is never reached: the host answers this path itself" }, prove(row("GET", "/readyz")))
+    end)
+
+    it("says file and line when it has the text", function()
+      local source = [[
+return {
+  { "GET", "/a", action = "get", run = run },
+  { "PUT", "/a", action = "get", run = run },
+  { "GET", "/a", action = "get", run = run },
+}]]
+      assert.same({ "scripts/routes.lua:4: GET /a: stands here twice" }, proof.routes { module = "scripts.routes",
+        path = "scripts/routes.lua", source = source, value = { row("GET", "/a"), row("PUT", "/a"), row("GET", "/a") } })
+    end)
+
     it("finds a cluster that no request names", function()
       assert.same({ "GET /a/{name}: takes its cluster from {id}, which the path does not have" },
         prove(row("GET", "/a/{name}", { cluster = "path.id" })))
@@ -202,11 +248,11 @@ describe("host/proof", function()
       assert.same({ "HEAD /a: HEAD goes where GET goes, without a route of its own" }, prove(row("HEAD", "/a")))
       assert.same({ "GET /a/x{name}: a parameter is a whole segment, {name}" }, prove(row("GET", "/a/x{name}")))
       assert.same({ "GET /{a}/{a}: {a} stands twice in the path" }, prove(row("GET", "/{a}/{a}")))
-      assert.same({ "route 1: is not { method, path, action = ..., run = ... }" }, prove "GET /a")
-      assert.same({ "the route table is no table" }, proof.routes(nil))
-      assert.same({ "the route table is empty" }, proof.routes {})
-      assert.same({ "the route table is not a list" }, proof.routes { a = row("GET", "/a") })
-      assert.equal(1, #proof.routes { row("GET", "/a"), nil, row("GET", "/b") })
+      assert.same({ "route 1 is not { method, path, action = ..., run = ... }" }, prove "GET /a")
+      assert.same({ "scripts.routes: the route table is no table" }, prove_value(nil))
+      assert.same({ "scripts.routes: the route table is empty" }, prove_value {})
+      assert.same({ "scripts.routes: the route table is not a list" }, prove_value { a = row("GET", "/a") })
+      assert.equal(1, #prove_value { row("GET", "/a"), nil, row("GET", "/b") })
     end)
   end)
 end)
