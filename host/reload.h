@@ -23,11 +23,16 @@ struct reload_options {
 struct reload *reload_start(const struct reload_options *options);
 void reload_stop(struct reload *reload);
 
-/* Why nothing serves, for /readyz: appends JSON strings apart by commas; nothing while something serves. */
+/* Why nothing serves: appends JSON strings apart by commas, for /readyz; nothing while something serves. */
 void reload_reasons(struct reload *reload, struct buffer *out);
+/* The first of them as plain text, for callers. */
+void reload_reason(struct reload *reload, struct buffer *out);
 /* The document of GET /policy:
    { "active": { "revision", "since", "source": "directory" | "state", "files": [ { "path", "sha256" } ] } | null,
-     "refused": { "revision", "at", "reasons": [ string ] } | null, "reloads": n, "refusals": n } */
+     "refused": { "revision" | null, "at", "on_disk": bool, "reasons": [ string ] } | null,
+     "reloads": n, "refusals": n }
+   refused is the last that was; on_disk says that it still is what is there. Its revision is null when no snapshot
+   could be read. */
 void reload_document(struct reload *reload, struct buffer *out);
 
 #endif

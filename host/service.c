@@ -124,8 +124,11 @@ void service_handle(void *context, const struct request *request, struct respons
         return;
     struct generation *generation = slot_acquire(service->slot);
     if (!generation) {
-        response_problem(response, 503, "not_ready", "The service has no valid rules to decide by yet.",
-                         request->call->request_id);
+        struct buffer text = {0};
+        buffer_text(&text, "The service has no valid rules to decide by. ");
+        reload_reason(service->reload, &text);
+        response_problem(response, 503, "not_ready", text.failed ? "" : text.data, request->call->request_id);
+        buffer_free(&text);
         response_header(response, "Retry-After", "1");
         return;
     }
