@@ -79,7 +79,8 @@ describe("host/proof", function()
     it("says file and line when it has the text", function()
       local source = 'return {\n  decide = echo,\n  examples = {\n    { name = "it", given = { 1 }, expect = { 2 } },\n'
       local function prove_text(value)
-        return proof.policies { { module = "policies.rule", path = "policies/rule.lua", source = source, value = value } }
+        return proof.policies { { module = "policies.rule", value = value, path = "policies/rule.lua",
+          source = source } }
       end
       assert.same({ 'policies/rule.lua:4: example "it" expected 2, got 1' },
         prove_text { decide = echo, examples = { { name = "it", given = { 1 }, expect = { 2 } } } })
@@ -227,8 +228,9 @@ return {
   { "PUT", "/a", action = "get", run = run },
   { "GET", "/a", action = "get", run = run },
 }]]
-      assert.same({ "scripts/routes.lua:4: GET /a: stands here twice" }, proof.routes { module = "scripts.routes",
-        path = "scripts/routes.lua", source = source, value = { row("GET", "/a"), row("PUT", "/a"), row("GET", "/a") } })
+      local value = { row("GET", "/a"), row("PUT", "/a"), row("GET", "/a") }
+      assert.same({ "scripts/routes.lua:4: GET /a: stands here twice" },
+        proof.routes { module = "scripts.routes", value = value, path = "scripts/routes.lua", source = source })
     end)
 
     it("finds a cluster that no request names", function()

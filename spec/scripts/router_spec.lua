@@ -50,7 +50,9 @@ end)
 
 describe("scripts/routes", function()
   it("passes the proof", function()
-    assert.same({}, require("host.proof").routes(require "scripts.routes"))
+    assert.same({}, require("host.proof").routes({ module = "scripts.routes",
+      value = require "scripts.routes" }, { { module = "policies.authorization",
+      value = require "policies.authorization" } }))
   end)
 
   it("has every endpoint under both spellings", function()

@@ -1,4 +1,4 @@
---- Directories of a spec's own, changed in the ways in which rules change: an editor, kubelet, git, a link that is swapped.
+--- Directories of a spec's own, changed in the ways in which rules change.
 local program = require "program"
 local uv = require "luv"
 
