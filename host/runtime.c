@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bind/bind.h"
+#include "bind/kube.h"
 #include "bind/request.h"
 #include "bind/response.h"
 #include "log.h"
@@ -251,6 +252,7 @@ bool runtime_serve(struct runtime *runtime, const struct request *request, struc
         reusable = sandbox_call(runtime->sandbox, 0, 0, "purity") == LUA_OK;
     }
     if (reusable) {
+        bind_kube_forget(L);
         lua_settop(L, 0);
         lua_rawgeti(L, LUA_REGISTRYINDEX, runtime->request);
         bind_request_set(L, -1, NULL);

@@ -7,8 +7,10 @@
 struct kube_failure;
 struct kube_object;
 
-/* The object behind a kube.object, which keeps it alive; NULL when the value at index is none. */
+/* The object behind a kube.object, for as long as the request lasts; NULL when the value at index is none. */
 struct kube_object *bind_kube_object(lua_State *L, int index);
+/* Ends a request: its objects are let go, and a script that kept one cannot use it. */
+void bind_kube_forget(lua_State *L);
 
 /* Pushes a kube.object that takes over *object and sets it to NULL once it is safe. */
 void bind_kube_push_object(lua_State *L, struct kube_object **object);

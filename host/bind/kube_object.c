@@ -1,6 +1,7 @@
 #include "../kube_object.h"
 
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bind/json.h"
@@ -10,33 +11,98 @@
 
 static const char OBJECT[] = "kube.object", LABELS[] = "kube.labels", FAILURE[] = "kube.failure";
 
-enum { MAX_PATH_BYTES = 512 };
+enum {
+    MAX_PATH_BYTES = 512,
+    HELD_KEPT = 256, /* places for objects that a state keeps between requests */
+};
 
 /* ---- Objects ---- */
 
+/* What a request holds. Objects are let go when it ends, not when the collector finds them: a state that rests would
+   keep old versions of thousands alive, and thousands of finalizers would cost more than the list itself. */
+struct held {
+    struct kube_object **objects;
+    size_t count, capacity;
+    uint64_t request; /* counts them */
+};
+
+struct handle {
+    struct kube_object *object; /* valid during the request it came in */
+    struct held *held;
+    uint64_t request;
+};
+
+static const char held_key; /* registry key, by address */
+
 struct kube_object *bind_kube_object(lua_State *L, int index) {
-    struct kube_object **slot = luaL_testudata(L, index, OBJECT);
-    return slot ? *slot : NULL;
+    const struct handle *handle = luaL_testudata(L, index, OBJECT);
+    return handle && handle->request == handle->held->request ? handle->object : NULL;
 }
 
 static struct kube_object *check_object(lua_State *L, int argument) {
-    return *(struct kube_object **)luaL_checkudata(L, argument, OBJECT);
+    const struct handle *handle = luaL_checkudata(L, argument, OBJECT);
+    if (handle->request != handle->held->request)
+        luaL_argerror(L, argument, "belongs to an earlier request");
+    return handle->object;
+}
+
+static struct held *held_of(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &held_key);
+    struct held *held = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return held;
+}
+
+/* Room for one more. */
+static bool held_reserve(struct held *held) {
+    if (held->count < held->capacity)
+        return true;
+    size_t capacity = held->capacity ? held->capacity * 2 : 16;
+    struct kube_object **objects = realloc(held->objects, capacity * sizeof *objects);
+    if (!objects)
+        return false;
+    held->objects = objects;
+    held->capacity = capacity;
+    return true;
+}
+
+static void held_clear(struct held *held) {
+    for (size_t i = 0; i < held->count; i++)
+        kube_object_release(held->objects[i]);
+    held->count = 0;
+    held->request++;
+    if (held->capacity > HELD_KEPT) {
+        free(held->objects);
+        held->objects = NULL;
+        held->capacity = 0;
+    }
+}
+
+static int f_held_gc(lua_State *L) {
+    struct held *held = lua_touserdata(L, 1);
+    held_clear(held);
+    free(held->objects);
+    held->objects = NULL;
+    held->capacity = 0;
+    return 0;
 }
 
 void bind_kube_push_object(lua_State *L, struct kube_object **object) {
+    struct held *held = held_of(L);
     luaL_checkstack(L, 3, "kube");
-    struct kube_object **slot = lua_newuserdatauv(L, sizeof *slot, 0);
-    *slot = NULL;
-    luaL_setmetatable(L, OBJECT);
-    *slot = *object;
+    if (!held_reserve(held))
+        luaL_error(L, "out of memory");
+    struct handle *handle = lua_newuserdatauv(L, sizeof *handle, 0);
+    *handle = (struct handle){*object, held, held->request};
+    held->objects[held->count++] = *object;
     *object = NULL;
+    luaL_setmetatable(L, OBJECT);
 }
 
-static int f_gc(lua_State *L) {
-    struct kube_object **slot = lua_touserdata(L, 1);
-    kube_object_release(*slot);
-    *slot = NULL;
-    return 0;
+void bind_kube_forget(lua_State *L) {
+    struct held *held = held_of(L);
+    if (held)
+        held_clear(held);
 }
 
 static int f_text(lua_State *L) {
@@ -216,6 +282,16 @@ static void new_metatable(lua_State *L, const char *name) {
 }
 
 void bind_kube_open_objects(lua_State *L) {
+    if (held_of(L))
+        return;
+    struct held *held = lua_newuserdatauv(L, sizeof *held, 0);
+    *held = (struct held){0};
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, f_held_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &held_key);
+
     new_metatable(L, OBJECT);
     luaL_newlib(L, object_methods);
     lua_pushvalue(L, -1);
@@ -224,8 +300,6 @@ void bind_kube_open_objects(lua_State *L) {
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, f_read_only);
     lua_setfield(L, -2, "__newindex");
-    lua_pushcfunction(L, f_gc);
-    lua_setfield(L, -2, "__gc");
     new_metatable(L, LABELS);
     luaL_setfuncs(L, label_functions, 0);
     new_metatable(L, FAILURE);

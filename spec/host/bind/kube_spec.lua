@@ -300,11 +300,33 @@ describe("host/bind/kube", function()
       end
     end)
 
-    it("keeps objects alive when the list is gone", function()
-      native.say(answer(200, page { object("a"), object("b") }))
+    it("keeps objects alive until the request ends, whatever a script does with them", function()
+      native.say(answer(200, page { object("a"), object("b", 1, ',"spec":{}') }))
       local last = clusters:list()[2]
+      local labels = last.labels
       collectgarbage()
-      assert.equal(object("b"), last:text())
+      assert.equal(object("b", 1, ',"spec":{}'), last:text())
+      native.forget()
+      for _, use in ipairs {
+        function() last:text() end, function() last:decode("spec") end, function() return last.name end,
+        function() return last.labels end, function() return labels.a end, function() pairs(labels) end,
+      } do
+        assert.error_matches(use, "earlier request")
+      end
+      assert.is_nil(native.piece(last))
+      native.say(answer(200, object("c")))
+      assert.equal(object("c"), clusters:get("c"):text())
+    end)
+
+    it("takes thousands", function()
+      local items = {}
+      for i = 1, 3000 do
+        items[i] = object(("n%04d"):format(i))
+      end
+      native.say(answer(200, page(items)))
+      local all = assert(clusters:list())
+      assert.equal(items[3000], all[3000]:text())
+      native.forget()
     end)
   end)
 

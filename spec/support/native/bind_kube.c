@@ -79,6 +79,11 @@ static int f_open_module(lua_State *L) {
     return luaopen_bind_kube(L);
 }
 
+static int f_forget(lua_State *L) {
+    bind_kube_forget(L);
+    return 0;
+}
+
 static int f_json(lua_State *L) {
     return luaopen_bind_json(L);
 }
@@ -93,17 +98,12 @@ static int f_piece(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg functions[] = {{"open", f_open},
-                                     {"open_module", f_open_module},
-                                     {"close", f_close},
-                                     {"say", f_say},
-                                     {"asked", f_asked},
-                                     {"deadline", f_deadline},
-                                     {"loading", f_loading},
-                                     {"calls", f_calls},
-                                     {"json", f_json},
-                                     {"piece", f_piece},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {{"open", f_open},       {"open_module", f_open_module},
+                                     {"close", f_close},     {"say", f_say},
+                                     {"asked", f_asked},     {"deadline", f_deadline},
+                                     {"loading", f_loading}, {"calls", f_calls},
+                                     {"forget", f_forget},   {"json", f_json},
+                                     {"piece", f_piece},     {NULL, NULL}};
 
 int luaopen_native_bind_kube(lua_State *L) {
     luaL_newlib(L, functions);
