@@ -21,6 +21,7 @@ struct runtime {
     int handler;                 /* registry reference */
     int request;                 /* registry reference: the one request object of this state */
     int stream;                  /* of the answer just served */
+    uintptr_t run;               /* number of the call into the state, from 1 */
 };
 
 static const char runtime_key; /* registry: the state's runtime */
@@ -77,18 +78,21 @@ static void find_module(lua_State *L, const struct runtime *runtime, const char 
         purity_confine(L);
 }
 
+/* A module that is being loaded has the number of the run for a value. One of an earlier run failed then. */
 void runtime_require(lua_State *L, const char *name) {
     struct runtime *runtime = runtime_of(L);
     luaL_checkstack(L, 8, "too many modules at once");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded_key);
-    if (lua_getfield(L, -1, name) != LUA_TNIL) {
-        if (lua_islightuserdata(L, -1) && lua_touserdata(L, -1) == runtime)
-            luaL_error(L, "module '%s' requires itself, by itself or by another", name);
+    int type = lua_getfield(L, -1, name);
+    void *run = lua_touserdata(L, -1);
+    if (type == LUA_TLIGHTUSERDATA && run == (void *)runtime->run)
+        luaL_error(L, "module '%s' requires itself, by itself or by another", name);
+    if (type != LUA_TNIL && (type != LUA_TLIGHTUSERDATA || !run)) {
         lua_remove(L, -2);
         return;
     }
     lua_pop(L, 1);
-    lua_pushlightuserdata(L, runtime); /* marks a load under way */
+    lua_pushlightuserdata(L, (void *)runtime->run);
     lua_setfield(L, -2, name);
     find_module(L, runtime, name);
     lua_pushstring(L, name);
@@ -150,6 +154,7 @@ static void note_limit(const struct runtime *runtime) {
 
 bool runtime_run(struct runtime *runtime, lua_CFunction function, void *argument, struct buffer *error) {
     lua_State *L = sandbox_state(runtime->sandbox);
+    runtime->run++;
     lua_pushcfunction(L, function);
     lua_pushlightuserdata(L, argument);
     bool done = sandbox_call(runtime->sandbox, 1, 0, runtime->profile->entry) == LUA_OK;
@@ -230,6 +235,7 @@ bool runtime_serve(struct runtime *runtime, const struct request *request, struc
     lua_State *L = sandbox_state(runtime->sandbox);
     struct serve_arguments arguments = {runtime, request, response};
     runtime->context.call = request->call;
+    runtime->run++;
     runtime->stream = 0;
     lua_rawgeti(L, LUA_REGISTRYINDEX, runtime->request);
     bind_request_set(L, -1, request);

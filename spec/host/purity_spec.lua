@@ -204,6 +204,21 @@ describe("host/purity", function()
     end
   end)
 
+  it("leaves no trace of a rule that could not be required", function()
+    for other, text in pairs { missing = "", broken = "error 'boom'", other = "return { decide = 1 }" } do
+      local state = open((([[return { decide = function()
+        local ok, message = pcall(require, "policies.NAME")
+        return ok or message
+      end }]]):gsub("NAME", other)), other ~= "missing" and { [other] = text } or nil)
+      local first = state:serve "/"
+      assert.equal(first, (state:serve "/"))
+      assert.equal(first, (state:serve "/"))
+      state:close()
+      os.execute("rm -r " .. root)
+      root = nil
+    end
+  end)
+
   it("keeps what a rule reads, in every kind of table", function()
     local state = open [[
       local limits = { [1] = 1, [2] = 2, [0.5] = "half", [true] = "yes", name = "limits" }
