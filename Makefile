@@ -25,8 +25,8 @@ test: build .deps-test build/tools ## everything that must hold
 	$(BUSTED)
 
 image-test: .deps-test ## follow the Dockerfile in a chroot and run the result
-	$(SUDO) flock $(IMAGE).lock lua5.4 spec/image/build.lua $(IMAGE)
-	$(SUDO) flock $(IMAGE).lock env IMAGE=$(IMAGE) $(BUSTED) --pattern=_check spec/image
+	$(SUDO) flock --close $(IMAGE).lock lua5.4 spec/image/build.lua $(IMAGE)
+	$(SUDO) flock --close $(IMAGE).lock env IMAGE=$(IMAGE) $(BUSTED) --pattern=_check spec/image
 
 # Installs the packages that are missing, once; again when this file changes.
 define install

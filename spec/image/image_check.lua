@@ -31,10 +31,10 @@ end
 --- Starts the image; its output, its process ids and in the end its status are in files.
 local function start(arguments)
   local files = run_well("mktemp -d"):gsub("\n", "")
-  run_well(([[
+  assert(os.execute(([[
 cd %s
 { env -i PATH="$PATH" %s/run %s & echo $! >pid; wait $!; echo $? >status; } >out 2>&1 </dev/null &]]):format(files,
-    directory, arguments))
+    directory, arguments)))
   return files
 end
 
@@ -42,12 +42,12 @@ local function printed(files)
   return peek(files .. "/out")
 end
 
---- The image's own first process, as the machine numbers it.
+--- The image's own first process, as the machine numbers it, once it is the program.
 local function first_process(files)
   return wait_for("the process", function()
     local outer = peek(files .. "/pid"):match("%d+")
     local inner = outer and peek(("/proc/%s/task/%s/children"):format(outer, outer)):match("%d+")
-    return inner and peek(("/proc/%s/comm"):format(inner)) == "rayclusterscaler\n" and inner
+    return inner and peek(("/proc/%s/cmdline"):format(inner)):match("^/usr/bin/rayclusterscaler\0") and inner
   end)
 end
 
@@ -113,11 +113,11 @@ describe("the image", function()
 
   it("serves the demo as uid 1000 with a root that cannot be written, and ends on SIGTERM", function()
     local files = start("demo")
-    local pid = first_process(files)
     finally(function()
-      os.execute("kill -KILL " .. pid .. " 2>/dev/null")
+      if peek(files .. "/status") == "" then os.execute(("kill -KILL $(cat %s/pid)"):format(files)) end
       os.execute("rm -rf " .. files)
     end)
+    local pid = first_process(files)
 
     local facts = read(("/proc/%s/status"):format(pid))
     assert.matches("\nUid:\t1000\t1000\t1000\t1000\n", facts)
