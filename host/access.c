@@ -34,12 +34,12 @@ static void append_number(struct buffer *line, const char *key, uint64_t number)
 }
 
 /* Built by hand: it is written for every request. */
-static void log_request(const struct request *request, const struct response *response, int64_t duration_us) {
-    const struct call_context *call = request->call;
+static void log_request(const char *method, const char *route, const struct call_context *call,
+                        const struct response *response, int64_t duration_us) {
     struct buffer line = {0};
     log_begin(&line, LOG_INFO, "request");
-    append_text(&line, ",\"method\":", request->method);
-    append_text(&line, ",\"route\":", response->route);
+    append_text(&line, ",\"method\":", method);
+    append_text(&line, ",\"route\":", route);
     append_number(&line, ",\"code\":", (uint64_t)response->status);
     append_ms(&line, ",\"duration_ms\":", duration_us);
     append_number(&line, ",\"bytes\":", response->body_length);
@@ -59,21 +59,35 @@ static void log_request(const struct request *request, const struct response *re
     buffer_free(&line);
 }
 
-static void count(const struct access *access, const char *route, const char *method, int status) {
-    char code[4] = {(char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10), (char)('0' + status % 10), '\0'};
+/* Methods that HTTP knows become a label, what else clients make up does not. */
+static const char *known_method(const char *method) {
+    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(method, known[i]) == 0)
+            return known[i];
+    return "other";
+}
+
+static void record(const struct access *access, const char *method, const char *route, const struct call_context *call,
+                   const struct response *response, int64_t duration_us) {
+    char code[12];
+    int status = response->status;
+    for (int i = 2; i >= 0; i--, status /= 10)
+        code[i] = (char)('0' + status % 10);
+    code[3] = '\0';
     metric_add(access->requests, (const char *[]){route, method, code}, 1);
+    metric_observe(access->durations, (const char *[]){route}, (double)duration_us / 1e6);
+    if (log_enabled(LOG_INFO))
+        log_request(method, route, call, response, duration_us);
 }
 
 void access_record(const struct access *access, const struct request *request, const struct response *response,
                    int64_t duration_us) {
     const char *route = response->route[0] ? response->route : "other";
-    count(access, route, request->method, response->status);
-    metric_observe(access->durations, (const char *[]){route}, (double)duration_us / 1e6);
-    if (log_enabled(LOG_INFO))
-        log_request(request, response, duration_us);
+    record(access, known_method(request->method), route, request->call, response, duration_us);
 }
 
-void access_refused(const struct access *access, int status) {
-    count(access, "refused", "", status);
-    log_line(LOG_INFO, "refused a malformed request with %d", status);
+void access_refused(const struct access *access, const struct call_context *call, const struct response *response,
+                    int64_t duration_us) {
+    record(access, "", "refused", call, response, duration_us);
 }

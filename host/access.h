@@ -14,7 +14,8 @@ struct access {
 void access_open(struct access *access);
 void access_record(const struct access *access, const struct request *request, const struct response *response,
                    int64_t duration_us);
-/* A request that was refused before it was one. */
-void access_refused(const struct access *access, int status);
+/* A request that was refused before it was one: nothing that it says of itself is known. */
+void access_refused(const struct access *access, const struct call_context *call, const struct response *response,
+                    int64_t duration_us);
 
 #endif

@@ -111,6 +111,7 @@ int command_demo(void) {
     if (serve) {
         print_guide(&config);
         program_wait();
+        program_end_on_signal();
     }
     serve_close(serve);
     simulator_close(simulator);

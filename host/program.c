@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "process_metrics.h"
 #include "sandbox.h"
@@ -47,10 +48,14 @@ void program_wait(void) {
 
 void program_linger(long seconds) {
     sigset_t set = ending_signals();
-    struct timespec span = {seconds, 0};
-    int received = sigtimedwait(&set, NULL, &span);
-    if (received > 0)
-        _exit(128 + received);
+    int64_t until_ms = clock_monotonic_ms() + seconds * 1000, left_ms;
+    /* It may return early: a process that was stopped goes on with EINTR. */
+    while ((left_ms = until_ms - clock_monotonic_ms()) > 0) {
+        struct timespec span = {left_ms / 1000, left_ms % 1000 * 1000000};
+        int received = sigtimedwait(&set, NULL, &span);
+        if (received > 0)
+            _exit(128 + received);
+    }
 }
 
 /* A second signal, while requests in flight are finished. */

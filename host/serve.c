@@ -11,12 +11,14 @@
 #include "reload.h"
 #include "server.h"
 #include "service.h"
+#include "service_metrics.h"
 #include "state_metrics.h"
 
 enum {
     SERVICE_THREADS = 128, /* a kept-alive connection holds one, idle or not */
-    ADMIN_THREADS = 4,
-    ADMIN_TIMEOUT_MS = 5000,
+    ADMIN_THREADS = 16,    /* so that a few clients that never finish asking keep no probe waiting */
+    ADMIN_TIMEOUT_MS = 2000,
+    ADMIN_MAX_BODY_BYTES = 4096, /* nothing here takes one, and says so */
     MAX_BODY_BYTES = 64 * 1024,
     CACHE_ENTRIES = 10000,
     CACHE_BYTES = 16 * 1024 * 1024,
@@ -79,7 +81,8 @@ static bool start_services(struct serve *serve, lookup_function *lookup, struct 
     serve->host.cache = cache_new(CACHE_ENTRIES, CACHE_BYTES);
     serve->host.http = http_client_new();
     serve->service = service_new(&serve->host);
-    if (!state_metrics_start() || !serve->host.cache || !serve->host.http || !serve->service) {
+    if (!state_metrics_start() || !serve->host.cache || !serve->host.http || !serve->service ||
+        !service_metrics_start(serve->host.cache, service_load(serve->service), SERVICE_THREADS)) {
         buffer_text(error, "out of memory");
         return false;
     }
@@ -97,8 +100,9 @@ static bool start_services(struct serve *serve, lookup_function *lookup, struct 
 static bool start_servers(struct serve *serve, struct buffer *error) {
     const struct server_options admin = {.listen = serve->config->admin_listen,
                                          .threads = ADMIN_THREADS,
-                                         .max_body_bytes = 0,
+                                         .max_body_bytes = ADMIN_MAX_BODY_BYTES,
                                          .request_timeout_ms = ADMIN_TIMEOUT_MS,
+                                         .one_request = true,
                                          .handle = service_handle_admin,
                                          .context = serve->service};
     const struct server_options service = {.listen = serve->config->listen,
@@ -108,6 +112,7 @@ static bool start_servers(struct serve *serve, struct buffer *error) {
                                            .handle = service_handle,
                                            .done = service_done,
                                            .refused = service_refused,
+                                           .load = service_load(serve->service),
                                            .context = serve->service};
     if (!load_rules(serve, error))
         return false;

@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "interpose.h"
+#include "server_sockets.h"
 #include "wire.h"
 
 enum {
@@ -25,7 +25,9 @@ enum {
     CONNECTION_QUEUE = 256,
     MAX_TARGET_BYTES = 8192,
     WRITE_BATCH_BYTES = 256 * 1024,
-    STOP_POLL_MS = 20,
+    STOP_POLL_MS = 10,
+    STOP_QUIET_MS = 100,  /* open connections are closed once nothing has come on any of them for so long */
+    STOP_GRACE_MS = 1000, /* to send the answer of a request that used all its time */
     DRAIN_MS = 1000,
     DRAIN_BYTES = 1024 * 1024,
 };
@@ -35,7 +37,8 @@ struct server {
     struct mg_context *context;
     int port;
     atomic_bool draining;
-    atomic_int active; /* requests between their first line and their answer's last byte */
+    struct server_load own_load;
+    struct server_load *load; /* the options', or its own */
 };
 
 /* What a thread needs for one request; kept so that a busy thread does not allocate. */
@@ -205,11 +208,6 @@ static void write_stream(struct mg_connection *connection, struct worker *worker
     buffer_free(&chunk);
 }
 
-static void sleep_ms(int64_t ms) {
-    struct timespec span = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&span, NULL);
-}
-
 /* True when the body is complete; else a problem stands in the response. */
 static bool read_body(struct mg_connection *connection, const struct server *server, struct worker *worker,
                       uint64_t length, const struct request *request) {
@@ -309,22 +307,23 @@ static void handle(struct mg_connection *connection, struct server *server, stru
             response_problem(response, 500, "internal", "The service ran out of memory.", call->request_id);
     }
 
-    bool close = response->close || response->stream || atomic_load(&server->draining) ||
+    bool close = response->close || response->stream || server->options.one_request || atomic_load(&server->draining) ||
                  wants_close(&request, info->http_version);
     if (close)
         mg_disable_connection_keep_alive(connection);
     if (response->delay_ms > 0 && server->options.streaming)
-        sleep_ms(response->delay_ms);
+        clock_sleep_ms(response->delay_ms);
     if (response->stream && server->options.streaming)
         write_stream(connection, worker, call);
     else if (!write_response(connection, worker, call, strcmp(request.method, "HEAD") == 0, close))
         mg_disable_connection_keep_alive(connection);
     if (unread)
         drain(connection);
+    int64_t duration_us = clock_monotonic_us() - start_us;
     if (handled && server->options.done)
-        server->options.done(server->options.context, &request, response, clock_monotonic_us() - start_us);
+        server->options.done(server->options.context, &request, response, duration_us);
     else if (!handled && server->options.refused)
-        server->options.refused(server->options.context, response->status);
+        server->options.refused(server->options.context, call, response, duration_us);
 }
 
 static int on_request(struct mg_connection *connection) {
@@ -336,9 +335,9 @@ static int on_request(struct mg_connection *connection) {
     }
     struct call_context call = {0};
     response_clear(&worker->response);
-    atomic_fetch_add(&server->active, 1);
+    atomic_fetch_add(&server->load->requests, 1);
     handle(connection, server, worker, &call);
-    atomic_fetch_sub(&server->active, 1);
+    atomic_fetch_sub(&server->load->requests, 1);
     int status = worker->response.status;
     response_clear(&worker->response);
     return status > 0 ? status : 500;
@@ -366,9 +365,21 @@ static int on_error(struct mg_connection *connection, int status, const char *me
     mg_disable_connection_keep_alive(connection);
     mg_set_user_connection_data(connection, worker);
     if (server->options.refused)
-        server->options.refused(server->options.context, worker->response.status);
+        server->options.refused(server->options.context, &call, &worker->response, 0);
     response_clear(&worker->response);
     return 0;
+}
+
+static int on_connection(const struct mg_connection *connection, void **data) {
+    const struct server *server = mg_get_user_data(mg_get_context(connection));
+    (void)data;
+    atomic_fetch_add(&server->load->connections, 1);
+    return 0;
+}
+
+static void on_closed(const struct mg_connection *connection) {
+    const struct server *server = mg_get_user_data(mg_get_context(connection));
+    atomic_fetch_sub(&server->load->connections, 1);
 }
 
 /* A target that civetweb takes for another server's ("*", "http://elsewhere/") it drops without an answer. */
@@ -392,10 +403,13 @@ struct server *server_start(const struct server_options *options, struct buffer 
         return NULL;
     }
     server->options = *options;
-    char threads[16], queue[16], header_timeout[16], keep_alive_timeout[16];
+    server->load = options->load ? options->load : &server->own_load;
+    int64_t header_timeout_ms =
+        options->request_timeout_ms < HEADER_TIMEOUT_MS ? options->request_timeout_ms : HEADER_TIMEOUT_MS;
+    char threads[16], queue[16], header_timeout[24], keep_alive_timeout[16];
     snprintf(threads, sizeof threads, "%d", options->threads);
     snprintf(queue, sizeof queue, "%d", CONNECTION_QUEUE);
-    snprintf(header_timeout, sizeof header_timeout, "%d", HEADER_TIMEOUT_MS);
+    snprintf(header_timeout, sizeof header_timeout, "%lld", (long long)header_timeout_ms);
     snprintf(keep_alive_timeout, sizeof keep_alive_timeout, "%d", KEEP_ALIVE_TIMEOUT_MS);
     const char *settings[] = {"listening_ports",
                               options->listen,
@@ -424,8 +438,12 @@ struct server *server_start(const struct server_options *options, struct buffer 
                               "access_control_allow_methods",
                               "",
                               NULL};
-    struct mg_callbacks callbacks = {
-        .begin_request = on_request, .http_error = on_error, .connection_close = on_close, .log_message = on_log};
+    struct mg_callbacks callbacks = {.init_connection = on_connection,
+                                     .begin_request = on_request,
+                                     .http_error = on_error,
+                                     .connection_close = on_close,
+                                     .connection_closed = on_closed,
+                                     .log_message = on_log};
     struct mg_init_data init = {&callbacks, server, settings};
     char text[256] = "";
     struct mg_error_data failure = {NULL, text, sizeof text};
@@ -450,32 +468,32 @@ void server_drain(struct server *server) {
     atomic_store(&server->draining, true);
 }
 
-/* civetweb cannot stop listening alone, and its own stop cuts answers short: shutting its listening sockets down makes
-   the kernel refuse new connections while the ones in flight end. */
-static void refuse_connections(const struct server *server) {
-    struct rlimit limit;
-    int most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? (int)limit.rlim_cur : 65536;
-    for (int descriptor = 3; descriptor < most; descriptor++) {
-        int listening = 0;
-        socklen_t size = sizeof listening;
-        if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening)
-            continue;
-        struct sockaddr_storage address;
-        size = sizeof address;
-        if (getsockname(descriptor, (struct sockaddr *)&address, &size) == 0 && socket_port(&address) == server->port)
-            shutdown(descriptor, SHUT_RD);
-    }
+/* civetweb's own stop cuts answers short. Before it, what has been sent is answered: in flight, waiting for a thread,
+   or just on its way. */
+static void finish(const struct server *server) {
+    int64_t now = clock_monotonic_ms(), quiet_since = now;
+    int64_t deadline = now + server->options.request_timeout_ms + STOP_GRACE_MS;
+    enum sockets_state state;
+    do {
+        bool busy = atomic_load(&server->load->requests) > 0;
+        state = sockets_state(server->port);
+        if (busy || state == SOCKETS_WAITING)
+            quiet_since = now;
+        else if (state == SOCKETS_NONE)
+            return;
+        clock_sleep_ms(STOP_POLL_MS);
+        now = clock_monotonic_ms();
+    } while (now - quiet_since < STOP_QUIET_MS && now < deadline);
 }
 
 void server_stop(struct server *server) {
     if (!server)
         return;
     server_drain(server);
-    refuse_connections(server);
-    sleep_ms(STOP_POLL_MS); /* for what was accepted just before */
-    int64_t deadline_ms = clock_monotonic_ms() + server->options.request_timeout_ms;
-    while (!server->options.streaming && atomic_load(&server->active) > 0 && clock_monotonic_ms() < deadline_ms)
-        sleep_ms(STOP_POLL_MS);
+    int refused = sockets_refuse(server->port);
+    if (!server->options.streaming) /* streams have no end of their own */
+        finish(server);
+    sockets_end(server->port, refused);
     mg_stop(server->context);
     free(server);
 }

@@ -2,9 +2,17 @@
 #ifndef HOST_SERVER_H
 #define HOST_SERVER_H
 
+#include <stdatomic.h>
+
 #include "message.h"
 
 struct server;
+
+/* What goes on in a server, for metrics. */
+struct server_load {
+    atomic_int connections; /* that hold a thread */
+    atomic_int requests;    /* between their first line and their answer's last byte */
+};
 
 struct server_options {
     const char *listen; /* "127.0.0.1:6000", "[::]:6000"; port 0 picks one */
@@ -12,11 +20,14 @@ struct server_options {
     size_t max_body_bytes;
     int64_t request_timeout_ms; /* the request's whole deadline, from its first line on */
     bool streaming;             /* answers may stream or be raw: simulator only */
+    bool one_request;           /* a connection: clients that keep theirs open cannot hold every thread */
+    struct server_load *load;   /* kept up to date; NULL when nobody wants to know */
     void (*handle)(void *context, const struct request *request, struct response *response);
-    /* After the answer was written, or could not be. May be NULL. Not called for what is refused before it is a
-       request; `refused` is. */
+    /* After the answer was written, or could not be. May be NULL. For what is refused before it is a request `refused`
+       is called instead. */
     void (*done)(void *context, const struct request *request, const struct response *response, int64_t duration_us);
-    void (*refused)(void *context, int status);
+    void (*refused)(void *context, const struct call_context *call, const struct response *response,
+                    int64_t duration_us);
     void *context;
 };
 

@@ -9,6 +9,7 @@
 #include "kube_cache.h"
 #include "metrics.h"
 #include "reload.h"
+#include "sandbox.h"
 
 struct service {
     struct host *host;
@@ -16,6 +17,7 @@ struct service {
     struct reload *reload;
     atomic_bool draining;
     struct access access;
+    struct server_load load;
 };
 
 struct service *service_new(struct host *host) {
@@ -38,6 +40,10 @@ void service_free(struct service *service) {
 
 struct slot *service_slot(struct service *service) {
     return service->slot;
+}
+
+struct server_load *service_load(struct service *service) {
+    return &service->load;
 }
 
 void service_use(struct service *service, struct reload *reload) {
@@ -64,6 +70,15 @@ static void set_buffer(struct response *response, int status, const char *route,
     else
         set_text(response, status, route, text->length ? text->data : "", text->length);
     buffer_free(text);
+}
+
+/* Alive depends on nothing outside; a script that cannot be stopped is all that a restart would cure. */
+static void answer_health(struct response *response) {
+    static const char healthy[] = "{\"status\":\"Healthy\"}", stuck[] = "{\"status\":\"a script cannot be stopped\"}";
+    if (sandbox_stuck())
+        set_text(response, 503, "/healthz", stuck, sizeof stuck - 1);
+    else
+        set_text(response, 200, "/healthz", healthy, sizeof healthy - 1);
 }
 
 static void append_reasons(struct service *service, struct buffer *out) {
@@ -112,7 +127,7 @@ static bool answer_probe(struct service *service, const struct request *request,
     if (!reads(request))
         answer_wrong_method(request, response, request->path);
     else if (health)
-        set_text(response, 200, "/healthz", "{\"status\":\"Healthy\"}", 20);
+        answer_health(response);
     else
         answer_ready(service, response, details);
     return true;
@@ -179,7 +194,8 @@ void service_done(void *context, const struct request *request, const struct res
     access_record(&service->access, request, response, duration_us);
 }
 
-void service_refused(void *context, int status) {
+void service_refused(void *context, const struct call_context *call, const struct response *response,
+                     int64_t duration_us) {
     struct service *service = context;
-    access_refused(&service->access, status);
+    access_refused(&service->access, call, response, duration_us);
 }

@@ -12,6 +12,8 @@ struct service;
 struct service *service_new(struct host *host);
 void service_free(struct service *service);
 struct slot *service_slot(struct service *service);
+/* What goes on in the server for callers; the service tells of it in its metrics. */
+struct server_load *service_load(struct service *service);
 
 /* Who publishes generations, for /readyz and /policy; before any request. */
 struct reload;
@@ -22,7 +24,8 @@ void service_drain(struct service *service);
 /* For struct server_options, with the service as context. */
 void service_handle(void *context, const struct request *request, struct response *response);
 void service_done(void *context, const struct request *request, const struct response *response, int64_t duration_us);
-void service_refused(void *context, int status);
+void service_refused(void *context, const struct call_context *call, const struct response *response,
+                     int64_t duration_us);
 
 /* The admin listener's handler: /healthz, /readyz, /metrics, /policy. */
 void service_handle_admin(void *context, const struct request *request, struct response *response);

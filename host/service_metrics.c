@@ -1,0 +1,59 @@
+#include "service_metrics.h"
+
+#include <stddef.h>
+
+#include "cache.h"
+#include "metrics.h"
+#include "server.h"
+
+static struct cache *cache;
+static const struct server_load *load;
+
+enum { HITS, LOADS, WAITS, EVICTIONS, ENTRIES, BYTES, CONNECTIONS, CONNECTIONS_MAX, REQUESTS, FIGURES };
+
+static const struct {
+    enum metric_type type;
+    const char *name;
+    const char *help;
+} figures[FIGURES] = {
+    [HITS] = {METRIC_COUNTER, "rayclusterscaler_cache_hits_total", "Answers from the cache, who is calling above all."},
+    [LOADS] = {METRIC_COUNTER, "rayclusterscaler_cache_loads_total",
+               "What the cache had not and somebody had to load."},
+    [WAITS] = {METRIC_COUNTER, "rayclusterscaler_cache_waits_total", "Requests that waited for another's load."},
+    [EVICTIONS] = {METRIC_COUNTER, "rayclusterscaler_cache_evictions_total",
+                   "What the cache gave up for want of room."},
+    [ENTRIES] = {METRIC_GAUGE, "rayclusterscaler_cache_entries", "What the cache holds."},
+    [BYTES] = {METRIC_GAUGE, "rayclusterscaler_cache_bytes", "Size of what the cache holds."},
+    [CONNECTIONS] = {METRIC_GAUGE, "rayclusterscaler_connections", "Connections of callers; each holds a thread."},
+    [CONNECTIONS_MAX] = {METRIC_GAUGE, "rayclusterscaler_connections_max",
+                         "Connections of callers that are served at once; more have to wait."},
+    [REQUESTS] = {METRIC_GAUGE, "rayclusterscaler_requests_in_flight", "Requests that are being answered."},
+};
+
+static struct series *series[FIGURES];
+
+static void collect(void *unused) {
+    const struct cache_statistics statistics = cache_statistics(cache);
+    (void)unused;
+    series_set(series[HITS], (double)statistics.hits);
+    series_set(series[LOADS], (double)statistics.loads);
+    series_set(series[WAITS], (double)statistics.waits);
+    series_set(series[EVICTIONS], (double)statistics.evictions);
+    series_set(series[ENTRIES], (double)statistics.entries);
+    series_set(series[BYTES], (double)statistics.bytes);
+    series_set(series[CONNECTIONS], atomic_load(&load->connections));
+    series_set(series[REQUESTS], atomic_load(&load->requests));
+}
+
+bool service_metrics_start(struct cache *the_cache, const struct server_load *the_load, int threads) {
+    cache = the_cache;
+    load = the_load;
+    for (size_t i = 0; i < FIGURES; i++) {
+        struct metric *metric = metric_family(figures[i].type, figures[i].name, figures[i].help, "");
+        series[i] = metric ? metric_series(metric, NULL) : NULL;
+        if (!series[i])
+            return false;
+    }
+    series_set(series[CONNECTIONS_MAX], threads);
+    return metrics_on_collect(collect, NULL);
+}
