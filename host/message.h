@@ -71,9 +71,9 @@ struct response {
     int64_t delay_ms; /* wait that long before anything is sent */
 
     /* For the access log. */
-    char route[96];    /* route template, "/raycluster/{name}" */
-    char caller[96];   /* caller id; "" when unknown */
-    char error[32];    /* the error of a problem answer; "" when there is none */
+    char route[96];  /* route template, "/raycluster/{name}" */
+    char caller[96]; /* caller id; "" when unknown */
+    char error[32];  /* the error of a problem answer; "" when there is none */
 };
 
 /* False, and nothing appended, when name or value hold bytes that cannot stand in a header. */

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -13,7 +14,10 @@
 
 #include "clock.h"
 
-enum { SETTLE_MS = 10 };
+enum {
+    SETTLE_MS = 10,
+    ACCEPT_MS = 1000, /* at most, for those who came before */
+};
 
 static int local_port(int descriptor) {
     struct sockaddr_storage address;
@@ -43,6 +47,13 @@ static void each_socket(int port, void (*visit)(int descriptor, void *context), 
         closedir(directory);
 }
 
+/* Those who are connected but not yet accepted would be reset. */
+static void await_accepts(int descriptor) {
+    struct pollfd item = {.fd = descriptor, .events = POLLIN};
+    for (int ms = 0; ms < ACCEPT_MS && poll(&item, 1, 0) > 0; ms++)
+        clock_sleep_ms(1);
+}
+
 /* The shutdown makes the kernel refuse at once. civetweb would then poll the dead socket without a pause, so something
    that has no news takes its place; by a bare system call, because ThreadSanitizer takes the exchange for a race with
    the thread that accepts, which is the point of it. */
@@ -50,6 +61,7 @@ static void refuse(int descriptor, void *context) {
     const int *event = context;
     if (!is_listening(descriptor))
         return;
+    await_accepts(descriptor);
     shutdown(descriptor, SHUT_RD);
     if (*event >= 0)
         syscall(SYS_dup3, *event, descriptor, O_CLOEXEC);
