@@ -471,19 +471,19 @@ void server_drain(struct server *server) {
 /* civetweb's own stop cuts answers short. Before it, what has been sent is answered: in flight, waiting for a thread,
    or just on its way. */
 static void finish(const struct server *server) {
-    int64_t now = clock_monotonic_ms(), quiet_since = now;
-    int64_t deadline = now + server->options.request_timeout_ms + STOP_GRACE_MS;
-    enum sockets_state state;
-    do {
-        bool busy = atomic_load(&server->load->requests) > 0;
-        state = sockets_state(server->port);
-        if (busy || state == SOCKETS_WAITING)
+    int64_t quiet_since = clock_monotonic_ms();
+    int64_t deadline = quiet_since + server->options.request_timeout_ms + STOP_GRACE_MS;
+    for (;;) {
+        int64_t now = clock_monotonic_ms();
+        enum sockets_state state = sockets_state(server->port);
+        if (atomic_load(&server->load->requests) > 0 || state == SOCKETS_WAITING)
             quiet_since = now;
         else if (state == SOCKETS_NONE)
             return;
+        if (now - quiet_since >= STOP_QUIET_MS || now >= deadline)
+            return;
         clock_sleep_ms(STOP_POLL_MS);
-        now = clock_monotonic_ms();
-    } while (now - quiet_since < STOP_QUIET_MS && now < deadline);
+    }
 }
 
 void server_stop(struct server *server) {
