@@ -1,6 +1,7 @@
 # A thin front door. `make help` lists the targets.
 .DEFAULT_GOAL := help
 BUILD ?= build
+SANITIZE ?=
 BUSTED := lua5.4 /usr/bin/busted
 # Roots of Debian, which are kept; not in the tree, where every tool that walks it would follow their links.
 IMAGE ?= /var/cache/rayclusterscaler-image
@@ -8,21 +9,27 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev \
   libyaml-dev libssl-dev lua-dkjson ca-certificates
-TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml curl openssl unzip \
-  debootstrap iproute2 nghttp2-proxy
+TEST_PACKAGES := clang-format-14 cppcheck lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml \
+  lua-filesystem curl openssl unzip debootstrap iproute2 nghttp2-proxy
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: .deps-build ## compile
-	cmake -S . -B $(BUILD) >/dev/null
-	cmake --build $(BUILD) -j 2 -- --no-print-directory -s
+	@cmake -S . -B $(BUILD) -DSANITIZE=$(SANITIZE) >/dev/null
+	@cmake --build $(BUILD) -j 2 -- --no-print-directory -s
 
 run: build ## the main job on loopback: service, simulated Domino and Kubernetes
 	$(BUILD)/rayclusterscaler demo
 
-test: build .deps-test build/tools ## everything that must hold
-	$(BUSTED)
+lint: .deps-test ## the form of C and Lua, and what can be seen without running it
+	luacheck --no-color -q .
+	find host spec -name '*.[ch]' -exec clang-format-14 --dry-run -Werror {} +
+	cppcheck -q -j 2 --std=c11 --enable=warning,performance,portability --inline-suppr \
+	  --library=spec/support/cppcheck.cfg --error-exitcode=1 -Ihost host
+
+test: lint build build/tools ## everything that must hold; SUITES="plain address thread" to choose
+	@spec/support/suites.sh $(SUITES)
 
 image-test: .deps-test ## follow the Dockerfile in a chroot and run the result
 	$(SUDO) flock --close $(IMAGE).lock lua5.4 spec/image/build.lua $(IMAGE)
@@ -47,4 +54,4 @@ build/tools: spec/helm/tools.sh | .deps-test
 	spec/helm/tools.sh $@
 	@touch $@
 
-.PHONY: help build run test image-test
+.PHONY: help build lint run test image-test
