@@ -65,11 +65,11 @@ function processes.start(command, options)
   return started
 end
 
---- The environment without a preloaded sanitizer, which not every program survives.
-local function plain_environment()
+--- The environment with the sanitizer that native modules need, see summary.lua.
+local function native_environment()
   local list = {}
   for name, value in pairs(uv.os_environ()) do
-    if name ~= "LD_PRELOAD" then list[#list + 1] = name .. "=" .. value end
+    list[#list + 1] = (name == "NATIVE_PRELOAD" and "LD_PRELOAD" or name) .. "=" .. value
   end
   return list
 end
@@ -84,7 +84,7 @@ function processes.run(command, options)
   local text, open, code = "", #outputs, nil
   local process = spawn(command, {
     args = { table.unpack(command, 2) },
-    env = not options.native and plain_environment() or nil,
+    env = options.native and native_environment() or nil,
     stdio = { input, table.unpack(outputs) },
   }, function(status, signal)
     code = status + signal

@@ -32,7 +32,10 @@ users: [{name: spec, user: {token: %s}}]
 
 local function await(process, pattern)
   return program.eventually(function()
-    if not process:running() then error("it ended: " .. process:stderr() .. process:stdout(), 0) end
+    if not process:running() then
+      process.gone = true
+      error("it ended: " .. process:stderr() .. process:stdout(), 0)
+    end
     return process:stdout():match(pattern)
   end, START_TIMEOUT_S, pattern)
 end
@@ -54,7 +57,8 @@ end
 ---and policies are tables of changes to the files that there are
 function stage:serve(settings)
   local environment = {
-    LISTEN = "127.0.0.1:0", ADMIN_LISTEN = "127.0.0.1:0", KUBECONFIG = self.directory .. "/kubeconfig",
+    LISTEN = "127.0.0.1:0", ADMIN_LISTEN = "127.0.0.1:0", DRAIN_SECONDS = 0,
+    KUBECONFIG = self.directory .. "/kubeconfig",
     DOMINO_NUCLEUS_URI = "http://127.0.0.1:" .. self.simulator_port,
   }
   for name, value in pairs(settings or {}) do
@@ -104,8 +108,9 @@ end
 function stage:close()
   local failures = {}
   for i = #self.processes, 1, -1 do
-    local ended, message = pcall(self.processes[i].stop, self.processes[i])
-    if not ended then failures[#failures + 1] = message end
+    local process = self.processes[i]
+    local ended, message = pcall(process.stop, process)
+    if not ended and not process.gone then failures[#failures + 1] = message end
   end
   program.remove(self.directory)
   assert(#failures == 0, table.concat(failures, "\n"))
@@ -178,13 +183,14 @@ function stage:person(principal)
 end
 
 --- The name of a fresh cluster, once the service knows it. settings: as of the simulator's seed; without an owner it is
---- Uma's.
-function stage:cluster(settings)
+--- Uma's. service: another than the stage's own.
+function stage:cluster(settings, service)
   made = made + 1
   settings = settings or {}
   settings.clusters, settings.prefix = 1, ("%08x"):format(made)
   local name = self:control("POST", "seed", settings).clusters[1]
-  program.eventually(function() return self:get(stage.admin, "/raycluster/" .. name).status == 200 end, 10, name)
+  local request = { port = service and service.port, path = "/raycluster/" .. name }
+  program.eventually(function() return self:request(stage.admin, request).status == 200 end, 10, name)
   return name
 end
 

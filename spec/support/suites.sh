@@ -52,7 +52,6 @@ sanitized() {
 }
 
 plain() {
-  export BUILD_DIR=build
   mapfile -t units < <(find spec -name '*_spec.lua' -not -path 'spec/integration/*' | sort)
   run "units" "${units[@]}"
   run "integration" spec/integration
