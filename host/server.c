@@ -179,7 +179,8 @@ static bool write_chunk(struct mg_connection *connection, struct buffer *out, co
     return !out->failed && write_all(connection, out->data, out->length);
 }
 
-static void write_stream(struct mg_connection *connection, struct worker *worker, const struct call_context *call) {
+static void write_stream(struct mg_connection *connection, const struct server *server, struct worker *worker,
+                         const struct call_context *call) {
     struct response *response = &worker->response;
     struct buffer *out = &worker->output, chunk = {0};
     int descriptor = find_socket(mg_get_request_info(connection)->remote_port);
@@ -198,7 +199,7 @@ static void write_stream(struct mg_connection *connection, struct worker *worker
         if (step == STREAM_DATA && chunk.length)
             open = write_chunk(connection, out, &chunk, response->raw);
         else if (step == STREAM_WAIT)
-            open = !peer_left(descriptor);
+            open = !peer_left(descriptor) && !atomic_load(&server->draining);
         else if (step == STREAM_END) {
             if (!response->raw)
                 write_all(connection, "0\r\n\r\n", 5);
@@ -314,7 +315,7 @@ static void handle(struct mg_connection *connection, struct server *server, stru
     if (response->delay_ms > 0 && server->options.streaming)
         clock_sleep_ms(response->delay_ms);
     if (response->stream && server->options.streaming)
-        write_stream(connection, worker, call);
+        write_stream(connection, server, worker, call);
     else if (!write_response(connection, worker, call, strcmp(request.method, "HEAD") == 0, close))
         mg_disable_connection_keep_alive(connection);
     if (unread)

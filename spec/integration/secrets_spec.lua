@@ -69,7 +69,7 @@ describe("secrets", function()
     answers[#answers + 1] = client.request(here.service.admin_port, { path = "/metrics" }).body
 
     for _, process in ipairs(here.processes) do
-      process:stop()
+      process:stop() -- the simulator first: a watch that is open does not hold it up
     end
     local written = here:written() .. table.concat(answers)
     assert(written:find('"level":"debug"', 1, true) or written:find('"level":"info"', 1, true))
