@@ -314,8 +314,7 @@ static void append_refused(const struct refusal *refused, struct buffer *out) {
     }
     buffer_text(out, "{");
     append_revision(out, "revision", refused->readable ? text_of(&refused->subject) : NULL);
-    buffer_format(out, ",\"at\":\"%s\",\"on_disk\":%s,\"reasons\":[", refused->at,
-                  refused->on_disk ? "true" : "false");
+    buffer_format(out, ",\"at\":\"%s\",\"on_disk\":%s,\"reasons\":[", refused->at, refused->on_disk ? "true" : "false");
     append_lines(out, refused->reasons.data);
     buffer_text(out, "]}");
 }
