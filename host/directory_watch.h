@@ -7,8 +7,8 @@
 
 struct directory_watch;
 
-/* Watches each directory's .lua files and "..data", and the way to it, so that one that vanishes and comes back, or that
-   a link leads to, is seen. Reports nothing that happened before. */
+/* Watches each directory's .lua files and "..data", and the way to it, so that one that vanishes and comes back, or
+   that a link leads to, is seen. Reports nothing that happened before. */
 struct directory_watch *directory_watch_open(const char *const *directories, size_t count);
 void directory_watch_close(struct directory_watch *watch);
 

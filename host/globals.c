@@ -113,7 +113,7 @@ static void add_use(struct reader *reader, const struct function *function, size
                     bool assigned) {
     struct global_uses *found = reader->found;
     if (constant >= function->constant_count || !function->constants[constant].data)
-        return; /* _ENV[1] */
+        return;                                     /* _ENV[1] */
     if ((found->count & (found->count - 1)) == 0) { /* full: room is a power of two */
         struct global_use *uses = realloc(found->uses, (found->count ? 2 * found->count : 1) * sizeof *uses);
         if (!uses) {

@@ -5,7 +5,8 @@
 #include "bundle.h"
 
 /* Keeps a bundle whose modules have the prefixes of sources: STATE_DIR/<revision>/<prefix>/x.lua, with the link
-   STATE_DIR/current swapped at the end, others removed; what is kept already is left alone. False and a message when that fails. */
+   STATE_DIR/current swapped at the end, others removed; what is kept already is left alone. False and a message when
+   that fails. */
 bool last_good_save(const char *state_dir, const struct bundle *bundle, const struct bundle_source *sources,
                     size_t source_count, struct buffer *error);
 /* NULL and a message when there is none, or its bytes are not those that were kept. */

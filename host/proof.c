@@ -265,7 +265,7 @@ static int prove_modules(lua_State *L) {
     }
     proof->current = NULL;
     if (proof->count)
-        return 0; /* the rest would only say it again */
+        return 0;       /* the rest would only say it again */
     purity_remember(L); /* those too that no endpoint asks yet */
     lua_pushvalue(L, policies);
     push_options(L, proof);

@@ -26,9 +26,9 @@ bool state_metrics_start(void) {
     state_count = metric_family(METRIC_GAUGE, "rayclusterscaler_lua_states", "Lua states, idle or busy.", "");
     memory_bytes =
         metric_family(METRIC_GAUGE, "rayclusterscaler_lua_memory_bytes", "Memory that all Lua states hold.", "");
-    limit_hits = metric_family(METRIC_COUNTER, "rayclusterscaler_limit_hits_total",
-                               "Runs of scripts that a limit ended, while serving or while a bundle was proven.",
-                               "limit");
+    limit_hits =
+        metric_family(METRIC_COUNTER, "rayclusterscaler_limit_hits_total",
+                      "Runs of scripts that a limit ended, while serving or while a bundle was proven.", "limit");
     if (!state_count || !memory_bytes || !limit_hits)
         return false;
     metric_add(limit_hits, (const char *[]){"memory"}, 0);

@@ -1,4 +1,5 @@
-/* Figures of the service's Lua states, of all generations: how many there are, what they hold, which limits they hit. */
+/* Figures of the service's Lua states, of all generations: how many there are, what they hold, which limits they hit.
+ */
 #ifndef HOST_STATE_METRICS_H
 #define HOST_STATE_METRICS_H
 
