@@ -48,7 +48,7 @@ struct http_exchange {
     const struct http_tls *tls;   /* NULL: the system's trust store */
     const char *proxy;            /* NULL: none */
     const char *target;           /* label in metrics: "domino", "kubernetes"; NULL: "other" */
-    struct call_context *context; /* NULL outside a request; adds X-Request-Id and traceparent, counts the call */
+    struct call_context *context; /* NULL outside a request; adds X-Request-Id and the trace, counts the call */
 
     /* Out. */
     enum http_failure failure;

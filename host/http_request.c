@@ -70,6 +70,9 @@ static bool add_headers(struct transfer *transfer) {
         added = add_header(transfer, "X-Request-Id", call->request_id);
     if (added && call && call->traceparent[0] && !has_header(exchange, "traceparent"))
         added = add_header(transfer, "traceparent", call->traceparent);
+    if (added && call && call->tracestate[0] && !has_header(exchange, "traceparent") &&
+        !has_header(exchange, "tracestate"))
+        added = add_header(transfer, "tracestate", call->tracestate);
     /* The library adds these by itself, unasked. */
     if (added && !has_header(exchange, "Content-Type"))
         added = append(&transfer->headers, "Content-Type:");

@@ -226,3 +226,10 @@ void kube_caches_document(struct kube_caches *caches, struct buffer *out) {
     pthread_mutex_unlock(&caches->mutex);
     buffer_text(out, *before == '[' ? "[]" : "]");
 }
+
+void kube_caches_observe(struct kube_caches *caches) {
+    pthread_mutex_lock(&caches->mutex);
+    for (struct kube_cache *cache = caches->first; cache; cache = cache->next)
+        kube_watch_observe(cache->watch);
+    pthread_mutex_unlock(&caches->mutex);
+}

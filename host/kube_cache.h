@@ -18,6 +18,8 @@ void kube_caches_free(struct kube_caches *caches); /* once every copy is closed;
 void kube_caches_reasons(struct kube_caches *caches, struct buffer *out);
 /* The copies in use and their watches, as a JSON array. */
 void kube_caches_document(struct kube_caches *caches, struct buffer *out);
+/* Brings those metrics up to date that age by themselves. */
+void kube_caches_observe(struct kube_caches *caches);
 
 /* The copy of resource, watched from now on; index_label as for kube_store_new. NULL when memory or threads are
    exhausted. */

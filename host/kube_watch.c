@@ -361,3 +361,8 @@ int64_t kube_watch_age_ms(struct kube_watch *watch) {
         return INT64_MAX;
     return atomic_load(&watch->up) ? 0 : clock_monotonic_ms() - atomic_load(&watch->down_since_ms);
 }
+
+void kube_watch_observe(struct kube_watch *watch) {
+    bool up = atomic_load(&watch->up);
+    kube_watch_metrics_age(&watch->metrics, up ? 0 : clock_monotonic_ms() - atomic_load(&watch->down_since_ms));
+}

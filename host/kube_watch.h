@@ -33,5 +33,7 @@ void kube_watch_stop(struct kube_watch *watch);   /* waits for the thread to end
 void kube_watch_state(struct kube_watch *watch, struct kube_watch_state *state);
 /* How long ago the copy was last known to be current; 0 while a stream is open, INT64_MAX before the first list. */
 int64_t kube_watch_age_ms(struct kube_watch *watch);
+/* Brings the metric of how long it has been down up to date. */
+void kube_watch_observe(struct kube_watch *watch);
 
 #endif

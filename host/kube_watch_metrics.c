@@ -14,6 +14,11 @@ static struct metric *family_objects(void) {
                          LABELS);
 }
 
+static struct metric *family_age(void) {
+    return metric_family(METRIC_GAUGE, "rayclusterscaler_kube_watch_age_seconds",
+                         "How long the watch of a resource has been down, which is what its copy may lag.", LABELS);
+}
+
 static struct metric *family_troubles(void) {
     return metric_family(METRIC_COUNTER, "rayclusterscaler_kube_watch_troubles_total",
                          "Lists and watches that failed, by what was tried and by the failure.",
@@ -31,6 +36,7 @@ void kube_watch_metrics_open(struct kube_watch_metrics *metrics, const struct ku
     const char *values[] = {metrics->group_resource, resource->namespace, "change"};
     metrics->up = series_of(family_up(), values);
     metrics->objects = series_of(family_objects(), values);
+    metrics->age = series_of(family_age(), values);
     metrics->lists = series_of(metric_family(METRIC_COUNTER, "rayclusterscaler_kube_watch_lists_total",
                                              "Full lists, the first one included.", LABELS),
                                values);
@@ -45,7 +51,7 @@ void kube_watch_metrics_open(struct kube_watch_metrics *metrics, const struct ku
 
 void kube_watch_metrics_close(struct kube_watch_metrics *metrics) {
     const char *values[] = {metrics->group_resource, metrics->resource->namespace};
-    struct metric *gauges[] = {family_up(), family_objects()};
+    struct metric *gauges[] = {family_up(), family_objects(), family_age()};
     for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
         if (gauges[i])
             metric_hide(gauges[i], values);
@@ -53,6 +59,10 @@ void kube_watch_metrics_close(struct kube_watch_metrics *metrics) {
 
 void kube_watch_metrics_up(struct kube_watch_metrics *metrics, bool up) {
     series_set(metrics->up, up);
+}
+
+void kube_watch_metrics_age(struct kube_watch_metrics *metrics, int64_t age_ms) {
+    series_set(metrics->age, (double)age_ms / 1000);
 }
 
 void kube_watch_metrics_listed(struct kube_watch_metrics *metrics, size_t objects) {

@@ -9,6 +9,7 @@
 enum {
     REQUEST_ID_BYTES = 128, /* longest X-Request-Id that is echoed */
     TRACEPARENT_BYTES = 56, /* W3C trace context, version 00, with its '\0' */
+    TRACESTATE_BYTES = 513, /* what has to be passed on of a tracestate at least, with its '\0' */
     REVISION_BYTES = 16,    /* longest revision of a bundle */
 };
 
@@ -22,6 +23,7 @@ struct call_context {
     int64_t deadline_ms; /* monotonic; no upstream call or retry goes on beyond it */
     char request_id[REQUEST_ID_BYTES + 1];
     char traceparent[TRACEPARENT_BYTES]; /* "" when the caller sent none */
+    char tracestate[TRACESTATE_BYTES];   /* goes on with it */
     char revision[REVISION_BYTES + 1];   /* of the bundle that answers; "" when none does */
     unsigned upstream_calls;
     int64_t upstream_us;

@@ -82,7 +82,7 @@ static bool start_services(struct serve *serve, lookup_function *lookup, struct 
     serve->host.http = http_client_new();
     serve->service = service_new(&serve->host);
     if (!state_metrics_start() || !serve->host.cache || !serve->host.http || !serve->service ||
-        !service_metrics_start(serve->host.cache, service_load(serve->service), SERVICE_THREADS)) {
+        !service_metrics_start(&serve->host, service_load(serve->service), SERVICE_THREADS)) {
         buffer_text(error, "out of memory");
         return false;
     }

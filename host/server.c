@@ -282,7 +282,7 @@ static void handle(struct mg_connection *connection, struct server *server, stru
                               .header_count = (size_t)info->num_headers,
                               .call = call};
     wire_request_id(request_header(&request, "X-Request-Id"), call->request_id);
-    wire_traceparent(request_header(&request, "traceparent"), call->traceparent);
+    wire_trace(headers, request.header_count, call);
 
     int64_t start_us = clock_monotonic_us();
     call->deadline_ms = start_us / 1000 + server->options.request_timeout_ms;

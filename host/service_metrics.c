@@ -3,10 +3,12 @@
 #include <stddef.h>
 
 #include "cache.h"
+#include "host.h"
+#include "kube_cache.h"
 #include "metrics.h"
 #include "server.h"
 
-static struct cache *cache;
+static const struct host *host;
 static const struct server_load *load;
 
 enum { HITS, LOADS, WAITS, EVICTIONS, ENTRIES, BYTES, CONNECTIONS, CONNECTIONS_MAX, REQUESTS, FIGURES };
@@ -33,8 +35,10 @@ static const struct {
 static struct series *series[FIGURES];
 
 static void collect(void *unused) {
-    const struct cache_statistics statistics = cache_statistics(cache);
+    const struct cache_statistics statistics = cache_statistics(host->cache);
     (void)unused;
+    if (host->kube_caches)
+        kube_caches_observe(host->kube_caches);
     series_set(series[HITS], (double)statistics.hits);
     series_set(series[LOADS], (double)statistics.loads);
     series_set(series[WAITS], (double)statistics.waits);
@@ -45,8 +49,8 @@ static void collect(void *unused) {
     series_set(series[REQUESTS], atomic_load(&load->requests));
 }
 
-bool service_metrics_start(struct cache *the_cache, const struct server_load *the_load, int threads) {
-    cache = the_cache;
+bool service_metrics_start(const struct host *the_host, const struct server_load *the_load, int threads) {
+    host = the_host;
     load = the_load;
     for (size_t i = 0; i < FIGURES; i++) {
         struct metric *metric = metric_family(figures[i].type, figures[i].name, figures[i].help, "");

@@ -203,3 +203,45 @@ void wire_traceparent(const char *given, char *out) {
     random_hex(span, 16);
     snprintf(out, TRACEPARENT_BYTES, "00-%.32s-%s-%.2s", given + TRACE, span, given + FLAGS);
 }
+
+static bool printable(const char *text) {
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~')
+            return false;
+    return true;
+}
+
+/* As it came, several headers joined; nothing of it when it is longer than what has to be passed on. */
+static void read_tracestate(const struct header *headers, size_t count, char *out) {
+    size_t length = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *value = headers[i].value;
+        if (strcasecmp(headers[i].name, "tracestate") != 0 || !value[0])
+            continue;
+        size_t size = strlen(value), comma = length > 0;
+        if (length + comma + size >= TRACESTATE_BYTES || !printable(value)) {
+            length = 0;
+            break;
+        }
+        if (comma)
+            out[length++] = ',';
+        memcpy(out + length, value, size);
+        length += size;
+    }
+    out[length] = '\0';
+}
+
+void wire_trace(const struct header *headers, size_t count, struct call_context *call) {
+    const char *parent = NULL;
+    call->traceparent[0] = call->tracestate[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(headers[i].name, "traceparent") != 0)
+            continue;
+        if (parent)
+            return;
+        parent = headers[i].value;
+    }
+    wire_traceparent(parent, call->traceparent);
+    if (call->traceparent[0])
+        read_tracestate(headers, count, call->tracestate);
+}

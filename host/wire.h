@@ -39,4 +39,7 @@ void wire_request_id(const char *given, char *out);
    is absent or malformed. out holds TRACEPARENT_BYTES. */
 void wire_traceparent(const char *given, char *out);
 
+/* Reads a caller's traceparent, and the tracestate that goes on with it. More than one traceparent is none. */
+void wire_trace(const struct header *headers, size_t count, struct call_context *call);
+
 #endif

@@ -198,4 +198,41 @@ describe("host/wire: trace context", function()
     end
     assert.equal("", wire.traceparent())
   end)
+
+  describe("with a tracestate", function()
+    local PARENT_HEADER <const> = { "Traceparent", "00-" .. TRACE .. "-" .. PARENT .. "-01" }
+
+    local function state(...)
+      local parent, passed = wire.trace { PARENT_HEADER, ... }
+      assert.matches("^00%-" .. TRACE, parent)
+      return passed
+    end
+
+    it("passes it on as it came", function()
+      assert.equal("a=1, b=2", state { "tracestate", "a=1, b=2" })
+      assert.equal("a=1,b=2,c=3", state({ "Tracestate", "a=1" }, { "x", "y" }, { "tracestate", "" },
+        { "TRACESTATE", "b=2,c=3" }))
+      assert.equal("", state())
+    end)
+
+    it("passes on 512 bytes and nothing of more", function()
+      assert.equal(("x"):rep(512), state { "tracestate", ("x"):rep(512) })
+      assert.equal("", state { "tracestate", ("x"):rep(513) })
+      assert.equal("", state({ "tracestate", ("x"):rep(256) }, { "tracestate", ("x"):rep(256) }))
+      assert.equal(511, #state({ "tracestate", ("x"):rep(255) }, { "tracestate", ("x"):rep(255) }))
+    end)
+
+    it("drops one that could not stand in a header", function()
+      for _, value in ipairs { "a=\r\nX-Evil: 1", "a=\1", "a=\127", "a=\xc3\xa9", "a\tb" } do
+        assert.equal("", state { "tracestate", value })
+      end
+    end)
+
+    it("drops it without a good traceparent", function()
+      for _, parents in ipairs { {}, { { "traceparent", "00-x" } }, { PARENT_HEADER, PARENT_HEADER } } do
+        table.insert(parents, { "tracestate", "a=1" })
+        assert.same({ "", "" }, { wire.trace(parents) })
+      end
+    end)
+  end)
 end)

@@ -2,8 +2,8 @@
 local requests = {}
 requests.__index = requests
 
-local WATCHED_HEADERS <const> = { "Accept", "Authorization", "Cookie", "Traceparent", "User-Agent", "X-Domino-Api-Key",
-  "X-Request-Id" }
+local WATCHED_HEADERS <const> = { "Accept", "Authorization", "Cookie", "Traceparent", "Tracestate", "User-Agent",
+  "X-Domino-Api-Key", "X-Request-Id" }
 
 function requests.new() return setmetatable({ total = 0, kinds = {}, resources = {}, last = {} }, requests) end
 
@@ -12,6 +12,12 @@ local function fingerprint(text)
   local hash = 0xcbf29ce484222325
   for index = 1, #text do hash = (hash ~ text:byte(index)) * 0x100000001b3 end
   return ("%016x"):format(hash)
+end
+
+--- What says which request of whom this one belongs to; not secret, so it is shown.
+local function trace_of(request)
+  return { traceparent = request:header "Traceparent", tracestate = request:header "Tracestate",
+    request_id = request:header "X-Request-Id" }
 end
 
 local function headers_of(request)
@@ -23,7 +29,7 @@ local function headers_of(request)
       hashes[name] = fingerprint(value)
     end
   end
-  return { headers = names, hashes = hashes }
+  return { headers = names, hashes = hashes, trace = trace_of(request) }
 end
 
 local function increment(counts, name) counts[name] = (counts[name] or 0) + 1 end

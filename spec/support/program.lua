@@ -1,5 +1,6 @@
 --- Processes of the program under test. What they write goes to files in a directory of the spec's own; whatever way
 --- the spec ends, they end with it.
+local cjson = require "cjson"
 local uv = require "luv"
 
 local program = {}
@@ -75,6 +76,17 @@ end
 
 function program:stderr()
   return program.read(self.stderr_path)
+end
+
+--- The log so far, decoded; with message, the lines that say that.
+---@param message string?
+function program:log(message)
+  local lines = {}
+  for text in self:stdout():gmatch "([^\n]*)\n" do
+    local line = cjson.decode(text)
+    if not message or line.message == message then lines[#lines + 1] = line end
+  end
+  return lines
 end
 
 --- Waits until condition returns something true, and returns that.

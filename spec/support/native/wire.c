@@ -119,9 +119,29 @@ static int f_traceparent(lua_State *L) {
     return 1;
 }
 
+/* trace{ { name, value }, … } → traceparent, tracestate */
+static int f_trace(lua_State *L) {
+    struct header headers[MOST_HEADERS];
+    size_t count = lua_rawlen(L, 1);
+    struct call_context call = {0};
+    luaL_checkstack(L, MOST_HEADERS * 3, NULL);
+    luaL_argcheck(L, count <= MOST_HEADERS, 1, "too many");
+    for (size_t i = 0; i < count; i++) { /* the strings stay on the stack */
+        lua_rawgeti(L, 1, (lua_Integer)i + 1);
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        headers[i] = (struct header){lua_tostring(L, -2), lua_tostring(L, -1)};
+    }
+    wire_trace(headers, count, &call);
+    lua_pushstring(L, call.traceparent);
+    lua_pushstring(L, call.tracestate);
+    return 2;
+}
+
 static const luaL_Reg functions[] = {
     {"check", f_check},           {"decode_path", f_decode_path}, {"has_option", f_has_option},
-    {"request_id", f_request_id}, {"traceparent", f_traceparent}, {NULL, NULL},
+    {"request_id", f_request_id}, {"trace", f_trace},             {"traceparent", f_traceparent},
+    {NULL, NULL},
 };
 
 int luaopen_native_wire(lua_State *L) {
