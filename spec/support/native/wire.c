@@ -139,8 +139,12 @@ static int f_trace(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"check", f_check},           {"decode_path", f_decode_path}, {"has_option", f_has_option},
-    {"request_id", f_request_id}, {"trace", f_trace},             {"traceparent", f_traceparent},
+    {"check", f_check},
+    {"decode_path", f_decode_path},
+    {"has_option", f_has_option},
+    {"request_id", f_request_id},
+    {"trace", f_trace},
+    {"traceparent", f_traceparent},
     {NULL, NULL},
 };
 
