@@ -183,7 +183,7 @@ static enum result list_modules(const struct bundle_source *source, struct listi
     closedir(list);
     if (result == DONE && listing->count == 0) {
         buffer_format(error, "%s: holds no .lua file", source->directory);
-        result = FAILED;
+        result = MOVED; /* it may just be being emptied: a version that was replaced, or a checkout */
     }
     return listing->names.failed ? FAILED : result;
 }

@@ -15,7 +15,7 @@
 
 enum {
     /* An editor or kubelet makes several events of one change: report when they pause, or after a while anyway. */
-    SETTLE_MS = 20,
+    SETTLE_MS = 5,
     SETTLE_MAX_MS = 60,
 };
 

@@ -1,5 +1,7 @@
 local lfs = require "lfs"
 local bundle = require "native.bundle"
+local program = require "program"
+local uv = require "luv"
 
 describe("host/bundle", function()
   local root
@@ -101,7 +103,88 @@ describe("host/bundle", function()
     assert.equal(root .. "/policies: No such file or directory", message)
   end)
 
-  it("is none when a module is no file, hangs in the air or is too large", function()
+  it("is never a mixture, however often two ConfigMaps are swapped meanwhile", function()
+    -- The writer swaps scripts first, then policies, both to the next number: so it was never the other way around.
+    local writer = [[
+package.path = "./spec/support/?.lua;" .. package.path
+local disk, uv = require "disk", require "luv"
+local root, swaps = arg[1], tonumber(arg[2])
+local function version(n)
+  return { ["a.lua"] = "return " .. n, ["b.lua"] = "return " .. n, ["c.lua"] = ("-"):rep(20000) .. "\nreturn " .. n }
+end
+for n = 1, swaps do
+  disk.mount(root .. "/scripts", version(n))
+  disk.mount(root .. "/policies", version(n))
+  if n == 1 then disk.write(root .. "/ready", "") end
+  uv.sleep(4)
+end
+]]
+    local swaps = os.getenv "BUILD_DIR" and 100 or 500
+    os.execute(("rm -rf '%s'/*"):format(root))
+    directory "scripts"
+    directory "policies"
+    write("writer.lua", writer)
+    local ended
+    local process
+    process = uv.spawn("lua5.4", { args = { root .. "/writer.lua", root, tostring(swaps) }, stdio = { nil, nil, 2 } },
+      function(code)
+        ended = code
+        process:close()
+      end)
+    program.eventually(function() return lfs.attributes(root .. "/ready") end)
+    local reads, seen, versions = 0, 0, {}
+    repeat
+      local got, message = read()
+      if not got then error(message) end
+      local numbers = {}
+      for i, file in ipairs(got.files) do
+        numbers[i] = tonumber(file.source:match "return (%d+)$")
+      end
+      local policies, scripts = numbers[1], numbers[4]
+      assert.same({ policies, policies, policies, scripts, scripts, scripts }, numbers)
+      assert.truthy(scripts == policies or scripts == policies + 1)
+      assert.truthy(scripts + policies >= seen)
+      seen, reads, versions[scripts + policies] = scripts + policies, reads + 1, true
+      uv.run "nowait"
+    until ended
+    uv.run "nowait"
+    assert.equal(0, ended)
+    local count = 0
+    for _ in pairs(versions) do
+      count = count + 1
+    end
+    assert.truthy(count > swaps / 4, "too few different ones to tell")
+  end)
+
+  it("follows a link, and reads every file of no more than there may be", function()
+    directory "elsewhere"
+    write("elsewhere/linked.lua", "return 'linked'")
+    assert(lfs.link(root .. "/elsewhere/linked.lua", root .. "/scripts/linked.lua", true))
+    assert.equal("return 'linked'", assert(read()).files[3].source)
+    assert(lfs.link("nowhere.lua", root .. "/scripts/hanging.lua", true))
+    local got, message = read()
+    assert.is_nil(got)
+    assert.equal(root .. "/scripts/hanging.lua: No such file or directory", message)
+    os.remove(root .. "/scripts/hanging.lua")
+
+    for i = 1, 253 do
+      write(("scripts/f%d.lua"):format(i), "")
+    end
+    assert.equal(257, #assert(read()).files)
+    write("scripts/f254.lua", "")
+    got, message = read()
+    assert.is_nil(got)
+    assert.equal(root .. "/scripts: holds more than 256 .lua files", message)
+    for i = 1, 4 do
+      write(("scripts/f%d.lua"):format(i), (" "):rep(1048576))
+    end
+    os.remove(root .. "/scripts/f254.lua")
+    got, message = read()
+    assert.is_nil(got)
+    assert.equal(root .. "/scripts: the files are larger than 4194304 bytes together", message)
+  end)
+
+  it("is none when a module is no file or too large", function()
     directory "scripts/folder.lua"
     local got, message = read()
     assert.is_nil(got)
