@@ -30,15 +30,15 @@ local function spawn(command, options, on_exit)
 end
 
 --- Starts a command line (a list) and waits for the first line of its standard output, if asked for. quiet says that
---- nobody wants to see its standard error.
----@return { line: string, stop: fun() }
+--- nobody wants to see its standard error; input, that write and finish are wanted.
+---@return { line: string, stop: function, text: function, write: function, finish: function }
 function processes.start(command, options)
   options = options or {}
-  local output = uv.new_pipe(false)
+  local output, input = uv.new_pipe(false), options.input and uv.new_pipe(false) or nil
   local text, ended = "", false
   local process = spawn(command, {
     args = { table.unpack(command, 2) },
-    stdio = { nil, output, not options.quiet and 2 or nil },
+    stdio = { input, output, not options.quiet and 2 or nil },
   }, function()
     ended = true
   end)
@@ -51,6 +51,23 @@ function processes.start(command, options)
     end)
   end
   local started = { line = text:match("^[^\n]*") }
+  --- What it has written so far.
+  function started.text()
+    uv.run("nowait")
+    return text
+  end
+  function started.write(bytes)
+    input:write(bytes)
+    uv.run("nowait")
+  end
+  --- Ends its input, and waits for its end; what it has written.
+  function started.finish(ms)
+    input:close()
+    assert(wait(ms, function()
+      return ended
+    end), "it did not end")
+    return started.text()
+  end
   function started.stop()
     if not ended then
       process:kill("sigkill")
@@ -60,6 +77,9 @@ function processes.start(command, options)
     end
     output:close()
     process:close()
+    if input and not input:is_closing() then
+      input:close()
+    end
     uv.run("nowait")
   end
   return started
