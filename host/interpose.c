@@ -8,9 +8,11 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "clock.h"
+#include "front.h"
 
 enum {
     /* civetweb's own 100 KiB is too small for Lua callbacks and cjson; only touched pages cost memory. */
@@ -24,36 +26,32 @@ int pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size) {
     return real ? real(attributes, size < THREAD_STACK_BYTES ? THREAD_STACK_BYTES : size) : EINVAL;
 }
 
-static _Thread_local int64_t deadline_ms;
-static _Thread_local const char *request_buffer;
-
-void poll_deadline(int64_t deadline) {
-    deadline_ms = deadline;
-}
-
-/* civetweb's own timeout begins anew with every byte. */
 int poll(struct pollfd *descriptors, nfds_t count, int timeout_ms) {
-    int64_t wait_ms = timeout_ms;
-    if (deadline_ms) {
-        int64_t left_ms = deadline_ms - clock_monotonic_ms();
-        if (left_ms <= 0) {
-            errno = ETIMEDOUT;
-            return -1;
-        }
-        if (wait_ms < 0 || wait_ms > left_ms)
-            wait_ms = left_ms;
-    }
-    struct timespec span = {wait_ms / 1000, wait_ms % 1000 * 1000000};
-    return ppoll(descriptors, count, wait_ms < 0 ? NULL : &span, NULL);
+    int result;
+    if (front_poll(descriptors, count, timeout_ms, &result))
+        return result;
+    struct timespec span = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+    return ppoll(descriptors, count, timeout_ms < 0 ? NULL : &span, NULL);
 }
+
+int accept(int listener, __SOCKADDR_ARG address, socklen_t *restrict size) {
+    int result;
+    return front_accept(address.__sockaddr__, size, &result) ? result : accept4(listener, address, size, 0);
+}
+
+static _Thread_local const char *request_buffer;
 
 const char *received_request(void) {
     return request_buffer;
 }
 
 /* A thread of civetweb's keeps its buffer for life, and begins by filling it. */
-ssize_t recv(int descriptor, void *data, size_t size, int flags) {
+ssize_t recv(int descriptor, void *data, size_t length, int flags) {
     if (!request_buffer)
         request_buffer = data;
-    return recvfrom(descriptor, data, size, flags, NULL, NULL);
+    return recvfrom(descriptor, data, front_receive(length), flags, NULL, NULL);
+}
+
+int shutdown(int descriptor, int how) {
+    return front_shutdown(descriptor, how) ? 0 : (int)syscall(SYS_shutdown, descriptor, how);
 }

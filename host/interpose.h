@@ -3,11 +3,6 @@
 #ifndef HOST_INTERPOSE_H
 #define HOST_INTERPOSE_H
 
-#include <stdint.h>
-
-/* From here on this thread's waits for sockets by poll fail once the deadline (monotonic) has passed; 0: none. */
-void poll_deadline(int64_t deadline_ms);
-
 /* Where civetweb keeps this thread's requests: each begins there. NULL before anything was received. */
 const char *received_request(void);
 

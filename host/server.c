@@ -15,14 +15,12 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "front.h"
 #include "interpose.h"
-#include "server_sockets.h"
 #include "wire.h"
 
 enum {
-    HEADER_TIMEOUT_MS = 10000,
-    KEEP_ALIVE_TIMEOUT_MS = 15000,
-    CONNECTION_QUEUE = 256,
+    STALLED_SHARE = 4, /* a fourth of the threads may wait for their peers */
     MAX_TARGET_BYTES = 8192,
     WRITE_BATCH_BYTES = 256 * 1024,
     STOP_POLL_MS = 10,
@@ -32,8 +30,11 @@ enum {
     DRAIN_BYTES = 1024 * 1024,
 };
 
+static const char LISTEN_BACKLOG[] = "1024";
+
 struct server {
     struct server_options options;
+    struct front *front;
     struct mg_context *context;
     int port;
     atomic_bool draining;
@@ -229,14 +230,12 @@ static bool read_body(struct mg_connection *connection, const struct server *ser
     buffer_clear(&worker->body);
     char part[8192];
     int count = 1;
-    poll_deadline(request->call->deadline_ms);
     while (worker->body.length < length && count > 0) {
         size_t wanted = length - worker->body.length;
         count = mg_read(connection, part, wanted < sizeof part ? wanted : sizeof part);
         if (count > 0)
             buffer_append(&worker->body, part, (size_t)count);
     }
-    poll_deadline(0);
     if (worker->body.length == length)
         return true;
     response_problem(&worker->response, 408, "bad_request", "The body did not arrive in time.",
@@ -248,10 +247,9 @@ static bool read_body(struct mg_connection *connection, const struct server *ser
 static void drain(struct mg_connection *connection) {
     char part[8192];
     int count = 1;
-    poll_deadline(clock_monotonic_ms() + DRAIN_MS);
+    front_answer(clock_monotonic_ms() + DRAIN_MS);
     for (size_t total = 0; total < DRAIN_BYTES && count > 0; total += (size_t)count)
         count = mg_read(connection, part, sizeof part);
-    poll_deadline(0);
 }
 
 static bool wants_close(const struct request *request, const char *version) {
@@ -286,6 +284,7 @@ static void handle(struct mg_connection *connection, struct server *server, stru
 
     int64_t start_us = clock_monotonic_us();
     call->deadline_ms = start_us / 1000 + server->options.request_timeout_ms;
+    front_request(call->deadline_ms);
     struct response *response = &worker->response;
     struct wire_refusal refusal;
     uint64_t length;
@@ -314,6 +313,7 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         mg_disable_connection_keep_alive(connection);
     if (response->delay_ms > 0 && server->options.streaming)
         clock_sleep_ms(response->delay_ms);
+    front_answer(response->stream ? 0 : clock_monotonic_ms() + server->options.request_timeout_ms);
     if (response->stream && server->options.streaming)
         write_stream(connection, server, worker, call);
     else if (!write_response(connection, worker, call, strcmp(request.method, "HEAD") == 0, close))
@@ -339,6 +339,7 @@ static int on_request(struct mg_connection *connection) {
     atomic_fetch_add(&server->load->requests, 1);
     handle(connection, server, worker, &call);
     atomic_fetch_sub(&server->load->requests, 1);
+    front_between();
     int status = worker->response.status;
     response_clear(&worker->response);
     return status > 0 ? status : 500;
@@ -352,8 +353,11 @@ static int on_error(struct mg_connection *connection, int status, const char *me
     (void)message;
     if (!worker)
         return 0;
+    front_answer(clock_monotonic_ms() + DRAIN_MS);
     wire_request_id(NULL, call.request_id);
-    if (status == 413)
+    if (front_expired())
+        response_problem(&worker->response, 408, "bad_request", "The header did not arrive in time.", call.request_id);
+    else if (status == 413)
         response_problem(&worker->response, 431, "bad_request", "The request's header is too large.", call.request_id);
     else if (status == 505)
         response_problem(&worker->response, 505, "bad_request", "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
@@ -368,12 +372,14 @@ static int on_error(struct mg_connection *connection, int status, const char *me
     if (server->options.refused)
         server->options.refused(server->options.context, &call, &worker->response, 0);
     response_clear(&worker->response);
+    front_between();
     return 0;
 }
 
 static int on_connection(const struct mg_connection *connection, void **data) {
     const struct server *server = mg_get_user_data(mg_get_context(connection));
     (void)data;
+    front_open(server->front);
     atomic_fetch_add(&server->load->connections, 1);
     return 0;
 }
@@ -381,6 +387,35 @@ static int on_connection(const struct mg_connection *connection, void **data) {
 static void on_closed(const struct mg_connection *connection) {
     const struct server *server = mg_get_user_data(mg_get_context(connection));
     atomic_fetch_sub(&server->load->connections, 1);
+    front_close();
+}
+
+static void *on_thread(const struct mg_context *context, int type) {
+    const struct server *server = mg_get_user_data(context);
+    if (type == 0)
+        front_listen(server->front);
+    return NULL;
+}
+
+/* No thread came free for a request: said without one. */
+static void on_overload(void *context, int descriptor) {
+    const struct server *server = context;
+    struct response response = {0};
+    struct buffer out = {0};
+    struct call_context call = {0};
+    wire_request_id(NULL, call.request_id);
+    response_problem(&response, 503, "overloaded", "The service is busy; try again in a moment.", call.request_id);
+    response_header(&response, "Retry-After", "1");
+    append_head(&out, &response, &call, true);
+    buffer_format(&out, "Content-Length: %zu\r\n\r\n", response.body_length);
+    for (size_t i = 0; i < response.piece_count; i++)
+        buffer_append(&out, response.pieces[i].span.data, response.pieces[i].span.length);
+    if (!out.failed && !response.failed)
+        send(descriptor, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (server->options.refused)
+        server->options.refused(server->options.context, &call, &response, 0);
+    buffer_free(&out);
+    response_free(&response);
 }
 
 /* A target that civetweb takes for another server's ("*", "http://elsewhere/") it drops without an answer. */
@@ -405,25 +440,32 @@ struct server *server_start(const struct server_options *options, struct buffer 
     }
     server->options = *options;
     server->load = options->load ? options->load : &server->own_load;
-    int64_t header_timeout_ms =
-        options->request_timeout_ms < HEADER_TIMEOUT_MS ? options->request_timeout_ms : HEADER_TIMEOUT_MS;
-    char threads[16], queue[16], header_timeout[24], keep_alive_timeout[16];
+    const struct front_options front = {.threads = options->threads,
+                                        .max_stalled = options->threads / STALLED_SHARE,
+                                        .max_body_bytes = options->max_body_bytes,
+                                        .request_timeout_ms = options->request_timeout_ms,
+                                        .requests = &server->load->requests,
+                                        .overloaded = on_overload,
+                                        .context = server};
+    server->front = front_new(&front);
+    if (!server->front) {
+        buffer_text(error, "out of memory or of file descriptors");
+        free(server);
+        return NULL;
+    }
+    char threads[16], timeout[32];
     snprintf(threads, sizeof threads, "%d", options->threads);
-    snprintf(queue, sizeof queue, "%d", CONNECTION_QUEUE);
-    snprintf(header_timeout, sizeof header_timeout, "%lld", (long long)header_timeout_ms);
-    snprintf(keep_alive_timeout, sizeof keep_alive_timeout, "%d", KEEP_ALIVE_TIMEOUT_MS);
+    snprintf(timeout, sizeof timeout, "%lld", (long long)options->request_timeout_ms);
     const char *settings[] = {"listening_ports",
                               options->listen,
                               "num_threads",
                               threads,
-                              "connection_queue",
-                              queue,
+                              "listen_backlog",
+                              LISTEN_BACKLOG,
                               "request_timeout_ms",
-                              header_timeout,
+                              timeout,
                               "enable_keep_alive",
                               "yes",
-                              "keep_alive_timeout_ms",
-                              keep_alive_timeout,
                               "tcp_nodelay",
                               "1",
                               "decode_url",
@@ -439,7 +481,8 @@ struct server *server_start(const struct server_options *options, struct buffer 
                               "access_control_allow_methods",
                               "",
                               NULL};
-    struct mg_callbacks callbacks = {.init_connection = on_connection,
+    struct mg_callbacks callbacks = {.init_thread = on_thread,
+                                     .init_connection = on_connection,
                                      .begin_request = on_request,
                                      .http_error = on_error,
                                      .connection_close = on_close,
@@ -452,6 +495,7 @@ struct server *server_start(const struct server_options *options, struct buffer 
     server->context = mg_start2(&init, &failure);
     if (!server->context) {
         buffer_format(error, "cannot listen on %s: %s", options->listen, text[0] ? text : "address in use or not ours");
+        front_free(server->front);
         free(server);
         return NULL;
     }
@@ -476,10 +520,10 @@ static void finish(const struct server *server) {
     int64_t deadline = quiet_since + server->options.request_timeout_ms + STOP_GRACE_MS;
     for (;;) {
         int64_t now = clock_monotonic_ms();
-        enum sockets_state state = sockets_state(server->port);
-        if (atomic_load(&server->load->requests) > 0 || state == SOCKETS_WAITING)
+        enum front_state state = front_state(server->front);
+        if (atomic_load(&server->load->requests) > 0 || state == FRONT_ASKED)
             quiet_since = now;
-        else if (state == SOCKETS_NONE)
+        else if (state == FRONT_EMPTY)
             return;
         if (now - quiet_since >= STOP_QUIET_MS || now >= deadline)
             return;
@@ -491,10 +535,11 @@ void server_stop(struct server *server) {
     if (!server)
         return;
     server_drain(server);
-    int refused = sockets_refuse(server->port);
+    front_refuse(server->front);
     if (!server->options.streaming) /* streams have no end of their own */
         finish(server);
-    sockets_end(server->port, refused);
+    front_end(server->front);
     mg_stop(server->context);
+    front_free(server->front);
     free(server);
 }

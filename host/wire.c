@@ -99,6 +99,51 @@ bool wire_check(const struct wire_request *request, uint64_t *content_length, st
     return true;
 }
 
+/* The value of the line's field when it has that name, else NULL. */
+static const char *field_value(const char *line, size_t length, const char *name) {
+    size_t name_length = strlen(name);
+    if (length <= name_length || line[name_length] != ':' || strncasecmp(line, name, name_length) != 0)
+        return NULL;
+    return line + name_length + 1;
+}
+
+static uint64_t leading_number(const char *text, const char *end) {
+    uint64_t value = 0;
+    while (text < end && (*text == ' ' || *text == '\t'))
+        text++;
+    for (; text < end && *text >= '0' && *text <= '9' && value < UINT32_MAX; text++)
+        value = value * 10 + (uint64_t)(*text - '0');
+    return value;
+}
+
+enum wire_measured wire_measure(const char *data, size_t length, size_t *header, uint64_t *body) {
+    uint64_t promised = 0;
+    bool asked_for = false;
+    /* See begins_exactly: with anything else in front civetweb shall not even begin. */
+    size_t line = length >= 2 && data[0] == '\r' && data[1] == '\n' ? 2 : 0;
+    if (length > line && data[line] <= ' ' && !(length == 1 && data[0] == '\r'))
+        return WIRE_BROKEN;
+    for (size_t i = line; i < length; i++) {
+        unsigned char byte = (unsigned char)data[i];
+        if (byte == 0x7f || (byte < ' ' && byte != '\r' && byte != '\n' && byte != '\t'))
+            return WIRE_BROKEN;
+        if (byte != '\n')
+            continue;
+        size_t text = i - line - (i > line && data[i - 1] == '\r');
+        if (text == 0) {
+            *header = i + 1;
+            *body = asked_for ? 0 : promised;
+            return WIRE_HEADER;
+        }
+        const char *value = field_value(data + line, text, "Content-Length");
+        if (value)
+            promised = leading_number(value, data + line + text);
+        asked_for = asked_for || field_value(data + line, text, "Expect");
+        line = i + 1;
+    }
+    return WIRE_PART;
+}
+
 static int hex_digit(char c) {
     if (c >= '0' && c <= '9')
         return c - '0';

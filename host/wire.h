@@ -25,6 +25,12 @@ struct wire_refusal {
 /* False with a refusal when the request is ambiguous. *content_length is 0 when it has no body. */
 bool wire_check(const struct wire_request *request, uint64_t *content_length, struct wire_refusal *refusal);
 
+/* How much of a request is there, before anything else is known of it. */
+enum wire_measured { WIRE_PART, WIRE_HEADER, WIRE_BROKEN };
+/* WIRE_HEADER: the header is complete, in *header bytes, and promises *body bytes, 0 when it is for the server to ask
+   for them. Generous: wire_check looks closely. */
+enum wire_measured wire_measure(const char *data, size_t length, size_t *header, uint64_t *body);
+
 /* Percent-decodes a path of an origin-form target into out (size bytes); false when it is malformed or decodes to a
    control byte, a '/' or a NUL. */
 bool wire_decode_path(const char *target, char *out, size_t size);

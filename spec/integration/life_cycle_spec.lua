@@ -105,23 +105,18 @@ describe("life cycle", function()
 
     it("is answered while every request thread is busy", function()
       local service = here:serve { DRAIN_SECONDS = "0", REQUEST_TIMEOUT_SECONDS = "60" }
+      slow_domino(4000)
       local held = {}
-      for i = 1, SERVICE_THREADS do held[i] = unfinished(service) end
+      for i = 1, SERVICE_THREADS do held[i] = client.send(service.port, { path = LIST, token = "held-" .. i }) end
       await_in_flight(service, SERVICE_THREADS)
-      local waiting = kept(service)
-      assert(waiting:send(("GET %s HTTP/1.1\r\nHost: x\r\n\r\n"):format(LIST)))
+      local waiting = client.send(service.port, { path = LIST })
       for _, path in ipairs { "/healthz", "/readyz", "/metrics", "/policy" } do
         assert.equal(200, probe(service, path).status, path)
       end
       assert.equal(SERVICE_THREADS, in_flight(service))
-      assert.same({ "", "timeout" }, { waiting:rest(0) })
-      for i = 1, SERVICE_THREADS do
-        local response = held[i]:finish()
-        assert.is_true(response.status == 200 or response.status == 409, response.body)
-        held[i]:close()
-      end
-      assert.equal(401, waiting:response().status)
-      waiting:close()
+      local response = client.receive(waiting)
+      assert.same({ 503, "1" }, { response.status, response.headers["retry-after"] })
+      for i = 1, SERVICE_THREADS do assert.equal(401, client.receive(held[i]).status) end
     end)
 
     it("is answered while others hold their connections to the admin listener", function()

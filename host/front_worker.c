@@ -1,0 +1,237 @@
+/* The threads' side: what poll, recv, accept and shutdown do on threads of civetweb. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "front_state.h"
+
+enum {
+    LINGER_MS = 5, /* so long a thread stays with a connection for its next request: where they come fast none moves */
+    DISCARD_BYTES = 256 * 1024,
+};
+
+enum phase {
+    ELSEWHERE,
+    ACCEPTING,
+    GIVEN,   /* a connection whose request is there */
+    WAITING, /* for the connection's next request */
+    TAKEN,   /* civetweb reads the request */
+    INSIDE,  /* the request is being served */
+};
+
+static _Thread_local struct {
+    struct front *front;
+    enum phase phase;
+    int descriptor; /* of the connection */
+    int parked;     /* a duplicate, with which the connection lives on when civetweb closes it; -1: none */
+    bool expired;
+    size_t limit;        /* bytes of the request; what is behind them is the next one's */
+    int64_t deadline_ms; /* of waits for the peer; 0: none */
+} self = {.descriptor = -1, .parked = -1};
+
+void front_listen(struct front *front) {
+    self.front = front;
+    self.phase = ACCEPTING;
+}
+
+void front_open(struct front *front) {
+    self.front = front;
+    self.phase = GIVEN;
+    self.descriptor = -1;
+    self.parked = -1;
+    self.expired = false;
+}
+
+void front_request(int64_t deadline_ms) {
+    self.phase = INSIDE;
+    if (!self.expired)
+        self.deadline_ms = deadline_ms;
+}
+
+void front_answer(int64_t deadline_ms) {
+    self.phase = INSIDE;
+    self.deadline_ms = deadline_ms;
+}
+
+void front_between(void) {
+    self.phase = WAITING;
+    self.expired = false;
+}
+
+bool front_expired(void) {
+    return self.expired;
+}
+
+void front_close(void) {
+    if (self.parked >= 0)
+        front_wait_for_request(self.front, self.parked, clock_monotonic_ms() + FRONT_IDLE_TIMEOUT_MS);
+    self.parked = -1;
+    self.descriptor = -1;
+    self.phase = ELSEWHERE;
+    front_release(self.front);
+}
+
+static int fail(int code) {
+    errno = code;
+    return -1;
+}
+
+static int wait_on(struct pollfd *descriptors, nfds_t count, int64_t wait_ms) {
+    struct timespec span = {wait_ms / 1000, wait_ms % 1000 * 1000000};
+    return ppoll(descriptors, count, wait_ms < 0 ? NULL : &span, NULL);
+}
+
+/* Too many threads wait for peers: whoever has waited longest for theirs goes on without. */
+static void make_room(struct front *front, int64_t now) {
+    int longest = -1;
+    int64_t longest_ms = -1;
+    for (int left = front->stalled.count, descriptor = front->stalled.first; left > 0; left--) {
+        const struct connection *connection = &front->connections[descriptor];
+        int64_t waited = connection->stalled_ms + now - connection->since_ms;
+        if (!connection->cut && waited > longest_ms) {
+            longest = descriptor;
+            longest_ms = waited;
+        }
+        descriptor = connection->next;
+    }
+    if (longest >= 0)
+        front_cut_off(front, longest);
+}
+
+/* Waits for the peer of a connection that is being served. */
+static int wait_for_peer(struct pollfd *descriptor, int timeout_ms) {
+    struct front *front = self.front;
+    int64_t now = clock_monotonic_ms(), wait = timeout_ms;
+    bool writing = descriptor->events & POLLOUT;
+    int result = wait_on(descriptor, 1, 0);
+    if (result != 0 || timeout_ms == 0 || descriptor->fd >= front->capacity)
+        return result;
+    if (self.deadline_ms) {
+        int64_t left = self.deadline_ms - now;
+        if (left <= 0 && !writing)
+            return fail(ETIMEDOUT);
+        if (left <= 0) {
+            shutdown(descriptor->fd, SHUT_RDWR); /* else civetweb tries again and again */
+            left = 0;
+        }
+        if (wait < 0 || wait > left)
+            wait = left;
+    }
+    struct connection *connection = &front->connections[descriptor->fd];
+    pthread_mutex_lock(&front->mutex);
+    connection->since_ms = now;
+    connection->writing = writing;
+    front_list_add(front, &front->stalled, descriptor->fd);
+    if (front->stalled.count > front->options.max_stalled)
+        make_room(front, now);
+    pthread_mutex_unlock(&front->mutex);
+    result = wait_on(descriptor, 1, wait);
+    int failure = errno;
+    pthread_mutex_lock(&front->mutex);
+    front_list_remove(front, descriptor->fd);
+    connection->stalled_ms += clock_monotonic_ms() - now;
+    pthread_mutex_unlock(&front->mutex);
+    errno = failure;
+    return result;
+}
+
+/* Lets civetweb read the request, and not a byte more: nothing of the next one is in its hands when this one ends. */
+static int take_request(struct pollfd *descriptor, size_t bytes) {
+    self.phase = TAKEN;
+    self.descriptor = descriptor->fd;
+    self.limit = bytes;
+    self.deadline_ms = 0;
+    descriptor->revents = POLLIN;
+    return 1;
+}
+
+/* A connection of front.c's, with its request as far as that will ever come. */
+static int take_given(struct pollfd *descriptor) {
+    const struct connection *connection = &self.front->connections[descriptor->fd];
+    int ready = take_request(descriptor, connection->whole ? connection->whole : FRONT_PEEK_BYTES);
+    self.expired = connection->expired;
+    if (self.expired)
+        self.deadline_ms = clock_monotonic_ms();
+    return ready;
+}
+
+/* The connection's next request, on the thread that served the one before; or the thread gives the connection back, so
+   that it can serve another. */
+static int wait_for_next(struct pollfd *descriptor) {
+    struct front *front = self.front;
+    char peeked[FRONT_PEEK_BYTES];
+    size_t whole = 0;
+    bool in_haste = atomic_load(&front->ready_count) || atomic_load(&front->ending);
+    int result = wait_on(descriptor, 1, in_haste ? 0 : LINGER_MS);
+    if (result < 0)
+        return result;
+    enum front_look seen = result ? front_look(front, descriptor->fd, peeked, &whole) : FRONT_NOTHING;
+    if (seen == FRONT_ENDED)
+        return fail(ECONNRESET);
+    if (seen == FRONT_WHOLE) {
+        front->connections[descriptor->fd] = (struct connection){0};
+        return take_request(descriptor, whole);
+    }
+    self.parked = fcntl(descriptor->fd, F_DUPFD_CLOEXEC, 3);
+    return fail(EAGAIN);
+}
+
+bool front_poll(struct pollfd *descriptors, nfds_t count, int timeout_ms, int *result) {
+    switch (self.phase) {
+    case ELSEWHERE:
+        return false;
+    case ACCEPTING:
+        *result = front_await(self.front, descriptors, count, timeout_ms);
+        for (nfds_t i = 0; i < count; i++)
+            descriptors[i].revents = i == 0 && *result ? POLLIN : 0;
+        return true;
+    case GIVEN:
+        *result = take_given(descriptors);
+        return true;
+    case WAITING:
+        *result = wait_for_next(descriptors);
+        return true;
+    case TAKEN: /* civetweb wants more than there is */
+        *result = fail(ETIMEDOUT);
+        return true;
+    case INSIDE:
+        if (count != 1 || descriptors->fd != self.descriptor)
+            return false; /* an upstream's */
+        *result = wait_for_peer(descriptors, timeout_ms);
+        return true;
+    }
+    return false;
+}
+
+bool front_accept(struct sockaddr *address, socklen_t *size, int *result) {
+    if (self.phase != ACCEPTING)
+        return false;
+    *result = front_take(self.front);
+    if (*result >= 0 && getpeername(*result, address, size) != 0) {
+        close(*result);
+        front_release(self.front);
+        *result = -1;
+    }
+    if (*result < 0)
+        errno = ECONNABORTED;
+    return true;
+}
+
+size_t front_receive(size_t length) {
+    return self.phase == TAKEN && length > self.limit ? self.limit : length;
+}
+
+bool front_shutdown(int descriptor, int how) {
+    if (self.phase != WAITING || how != SHUT_WR)
+        return false;
+    if (self.parked >= 0)
+        return true;
+    /* Closing on bytes that nobody has read would reset the connection, and with it our answer. */
+    syscall(SYS_shutdown, descriptor, how);
+    for (ssize_t left = DISCARD_BYTES, count = 1; left > 0 && count > 0; left -= count)
+        count = recvfrom(descriptor, NULL, (size_t)left, MSG_DONTWAIT | MSG_TRUNC, NULL, NULL);
+    return true;
+}
