@@ -64,6 +64,14 @@ static struct span check_span(lua_State *L, int argument) {
     return span;
 }
 
+/* A bundle sees only what it has kept itself: another's value may be of another shape, or made by a rule since
+   mended. */
+static struct span check_scope(lua_State *L, const struct call_context *call) {
+    lua_pushfstring(L, "%s %s", call->revision, luaL_checkstring(L, 1));
+    lua_replace(L, 1);
+    return check_span(L, 1);
+}
+
 enum { TTL = 3, LOAD = 4, SLOT = 5 };
 
 static int lead(lua_State *L, struct slot *slot) {
@@ -85,11 +93,12 @@ static int lead(lua_State *L, struct slot *slot) {
 
 static int f_fetch(lua_State *L) {
     struct cache *cache;
-    struct span scope = check_span(L, 1), key = check_span(L, 2);
+    struct span key = check_span(L, 2);
     lua_Integer ttl_ms = luaL_checkinteger(L, TTL);
     luaL_argcheck(L, ttl_ms >= 0, TTL, "must not be negative");
     luaL_checktype(L, LOAD, LUA_TFUNCTION);
     struct call_context *call = check_call(L, &cache);
+    struct span scope = check_scope(L, call);
     lua_settop(L, LOAD);
     struct slot *slot = push_slot(L);
     slot->cache = cache;
@@ -123,8 +132,7 @@ static int f_fetch(lua_State *L) {
 
 static int f_drop(lua_State *L) {
     struct cache *cache;
-    struct span scope = check_span(L, 1), key = check_span(L, 2);
-    check_call(L, &cache);
+    struct span key = check_span(L, 2), scope = check_scope(L, check_call(L, &cache));
     cache_drop(cache, scope, key);
     return 0;
 }

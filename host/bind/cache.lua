@@ -1,6 +1,6 @@
 ---@meta cache
---- A process-wide cache with a time to live, shared by all Lua states. Keys are kept only as keyed hashes, so a
---- credential may be a key. Values are copied in and out: nil-free trees of booleans, numbers, strings and tables.
+--- A process-wide cache with a time to live, shared by all Lua states of one revision. Keys are kept only as keyed
+--- hashes, so a credential may be a key. Values are copied in and out: nil-free trees of booleans, numbers, strings and tables.
 local cache = {}
 
 --- The value for a key, loaded at most once at a time however many requests ask for it (single flight).

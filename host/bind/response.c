@@ -10,7 +10,8 @@
 
 /* Headers that only the server itself sets. */
 static bool is_reserved(const char *name) {
-    static const char *const reserved[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date"};
+    static const char *const reserved[] = {"Content-Length", "Transfer-Encoding", "Connection",
+                                           "Date",           "X-Request-Id",      "X-Policy-Revision"};
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
         if (strcasecmp(name, reserved[i]) == 0)
             return true;

@@ -210,6 +210,26 @@ users: [{name: spec, user: {token: token}}]
     assert.equal(1, after.reloads)
   end)
 
+  it("do not meet what others before them kept in the cache, nor name another's revision", function()
+    local directory = plain "one"
+    local app = [[
+local cache = require "cache"
+return function(request)
+  if request.path == "/lie" then return { status = 200, headers = { ["x-policy-revision"] = "another" } } end
+  local kept = cache.fetch("spec", "key", 60000, function() return { %q } end)
+  return { status = 200, headers = { ["Content-Type"] = "text/plain" }, body = kept[1] }
+end]]
+    disk.write(directory .. "/scripts/app.lua", app:format "old")
+    local service = serve(directory)
+    assert.equal("old", get(service).body)
+    disk.write(directory .. "/scripts/app.lua", app:format "new")
+    program.eventually(function() return policy(service).reloads == 2 end)
+    assert.equal("new", get(service).body)
+    local answer = get(service, "/lie")
+    assert.equal(500, answer.status)
+    assert.equal(policy(service).active.revision, answer.headers["x-policy-revision"])
+  end)
+
   it("serve on while their directory is gone, and are refused once for it", function()
     local directory = plain "here"
     local service = serve(directory)
