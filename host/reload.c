@@ -13,8 +13,7 @@
 enum {
     /* Where inotify says nothing (some network and overlay filesystems, a watch lost), the content is compared. */
     SLOW_CHECK_MS = 2000,
-    /* How long something new must stay the same before it is taken: it may be half written, or half of two ConfigMaps.
-     */
+    /* How long something new must stay the same before it is taken: it may be half written. */
     SETTLE_MS = 20,
     TIME_BYTES = 32,
 };
