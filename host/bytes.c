@@ -118,7 +118,11 @@ void buffer_json_string(struct buffer *buffer, const char *data, size_t length) 
     size_t plain = 0; /* start of the run that needs no escape */
     for (size_t i = 0; i < length;) {
         unsigned char c = bytes[i];
-        size_t size = c < 0x20 || c == '"' || c == '\\' || c == 0x7f ? 0 : utf8_sequence(bytes + i, length - i);
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') { /* nearly all bytes */
+            i++;
+            continue;
+        }
+        size_t size = c < 0x80 ? 0 : utf8_sequence(bytes + i, length - i);
         if (size) {
             i += size;
             continue;
@@ -127,7 +131,7 @@ void buffer_json_string(struct buffer *buffer, const char *data, size_t length) 
         if (c == '"' || c == '\\') {
             char escape[2] = {'\\', (char)c};
             buffer_append(buffer, escape, 2);
-        } else if (c < 0x20 || c == 0x7f) {
+        } else if (c < 0x80) {
             char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
             buffer_append(buffer, escape, 6);
         } else {

@@ -1,5 +1,6 @@
 #include "cache.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <pthread.h>
@@ -9,14 +10,8 @@
 
 #include "clock.h"
 
-enum { KEY_BYTES = 32 };
-
-struct digest {
-    unsigned char bytes[KEY_BYTES];
-};
-
 struct entry {
-    struct digest key;
+    struct cache_key key;
     struct entry *chain;         /* in its bucket */
     struct entry *newer, *older; /* by use */
     struct bytes *value;
@@ -24,7 +19,7 @@ struct entry {
 };
 
 struct cache_flight {
-    struct digest key;
+    struct cache_key key;
     struct cache_flight *chain; /* in its bucket, while it is there to be joined */
     bool joinable;              /* false once landed or dropped */
     bool landed;
@@ -55,7 +50,7 @@ static void free_context(void *context) {
 }
 
 static EVP_MAC_CTX *new_keyed_context(void) {
-    unsigned char key[KEY_BYTES];
+    unsigned char key[CACHE_KEY_BYTES];
     char digest[] = "SHA256";
     OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0), OSSL_PARAM_construct_end()};
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
@@ -69,7 +64,33 @@ static EVP_MAC_CTX *new_keyed_context(void) {
     return context;
 }
 
-static bool digest_key(struct cache *cache, struct span scope, struct span key, struct digest *out) {
+struct gathered {
+    EVP_MAC_CTX *context;
+    bool made;
+    size_t length;
+    unsigned char bytes[1024];
+};
+
+static void flush(struct gathered *gathered) {
+    gathered->made = gathered->made && EVP_MAC_update(gathered->context, gathered->bytes, gathered->length) == 1;
+    OPENSSL_cleanse(gathered->bytes, gathered->length); /* may be a credential */
+    gathered->length = 0;
+}
+
+static void gather(struct gathered *gathered, const void *data, size_t length) {
+    const unsigned char *bytes = data;
+    while (length > 0) {
+        size_t room = sizeof gathered->bytes - gathered->length, part = length < room ? length : room;
+        memcpy(gathered->bytes + gathered->length, bytes, part);
+        gathered->length += part;
+        bytes += part;
+        length -= part;
+        if (gathered->length == sizeof gathered->bytes)
+            flush(gathered);
+    }
+}
+
+bool cache_key(struct cache *cache, const struct span *parts, size_t count, struct cache_key *out) {
     EVP_MAC_CTX *context = pthread_getspecific(cache->contexts);
     if (!context) {
         context = EVP_MAC_CTX_dup(cache->keyed);
@@ -80,20 +101,24 @@ static bool digest_key(struct cache *cache, struct span scope, struct span key, 
             return false;
         }
     }
+    /* Hashed in blocks of our own: each call into the library costs as much as hashing a hundred bytes. */
+    struct gathered gathered = {.context = context, .made = EVP_MAC_init(context, NULL, 0, NULL) == 1};
+    for (size_t i = 0; i < count; i++) {
+        uint64_t length = parts[i].length; /* ahead, so that no parts run into another list's bytes */
+        gather(&gathered, &length, sizeof length);
+        gather(&gathered, parts[i].data, parts[i].length);
+    }
+    flush(&gathered);
     size_t written = 0;
-    uint64_t scope_length = scope.length; /* ahead, so that no scope and key run into another pair's bytes */
-    return EVP_MAC_init(context, NULL, 0, NULL) == 1 &&
-           EVP_MAC_update(context, (const unsigned char *)&scope_length, sizeof scope_length) == 1 &&
-           EVP_MAC_update(context, (const unsigned char *)scope.data, scope.length) == 1 &&
-           EVP_MAC_update(context, (const unsigned char *)key.data, key.length) == 1 &&
-           EVP_MAC_final(context, out->bytes, &written, sizeof out->bytes) == 1 && written == sizeof out->bytes;
+    return gathered.made && EVP_MAC_final(context, out->bytes, &written, sizeof out->bytes) == 1 &&
+           written == sizeof out->bytes;
 }
 
-static bool same_key(const struct digest *a, const struct digest *b) {
-    return memcmp(a->bytes, b->bytes, KEY_BYTES) == 0;
+static bool same_key(const struct cache_key *a, const struct cache_key *b) {
+    return memcmp(a->bytes, b->bytes, CACHE_KEY_BYTES) == 0;
 }
 
-static size_t bucket_of(const struct cache *cache, const struct digest *key) {
+static size_t bucket_of(const struct cache *cache, const struct cache_key *key) {
     size_t index;
     memcpy(&index, key->bytes, sizeof index);
     return index & cache->mask;
@@ -101,7 +126,7 @@ static size_t bucket_of(const struct cache *cache, const struct digest *key) {
 
 /* ---- Entries; under the mutex ---- */
 
-static struct entry *find_entry(struct cache *cache, const struct digest *key) {
+static struct entry *find_entry(struct cache *cache, const struct cache_key *key) {
     struct entry *entry = cache->entries[bucket_of(cache, key)];
     while (entry && !same_key(&entry->key, key))
         entry = entry->chain;
@@ -132,7 +157,7 @@ static void remove_entry(struct cache *cache, struct entry *entry) {
     free(entry);
 }
 
-static void store(struct cache *cache, const struct digest *key, struct bytes *value, int64_t ttl_ms) {
+static void store(struct cache *cache, const struct cache_key *key, struct bytes *value, int64_t ttl_ms) {
     struct entry *entry = find_entry(cache, key);
     if (entry)
         remove_entry(cache, entry);
@@ -157,14 +182,14 @@ static void store(struct cache *cache, const struct digest *key, struct bytes *v
 
 /* ---- Flights; under the mutex ---- */
 
-static struct cache_flight *find_flight(struct cache *cache, const struct digest *key) {
+static struct cache_flight *find_flight(struct cache *cache, const struct cache_key *key) {
     struct cache_flight *flight = cache->flights[bucket_of(cache, key)];
     while (flight && !same_key(&flight->key, key))
         flight = flight->chain;
     return flight;
 }
 
-static struct cache_flight *add_flight(struct cache *cache, const struct digest *key) {
+static struct cache_flight *add_flight(struct cache *cache, const struct cache_key *key) {
     struct cache_flight *flight = malloc(sizeof *flight);
     if (!flight)
         return NULL;
@@ -250,8 +275,8 @@ void cache_free(struct cache *cache) {
     free(cache);
 }
 
-static enum cache_outcome begin(struct cache *cache, const struct digest *key, int64_t max_age_ms, int64_t deadline_ms,
-                                struct bytes **value, struct cache_flight **flight) {
+static enum cache_outcome begin(struct cache *cache, const struct cache_key *key, int64_t max_age_ms,
+                                int64_t deadline_ms, struct bytes **value, struct cache_flight **flight) {
     for (;;) {
         struct entry *entry = find_entry(cache, key);
         if (entry) {
@@ -290,17 +315,27 @@ static enum cache_outcome begin(struct cache *cache, const struct digest *key, i
     }
 }
 
-enum cache_outcome cache_begin(struct cache *cache, struct span scope, struct span key, int64_t max_age_ms,
+enum cache_outcome cache_begin(struct cache *cache, const struct cache_key *key, int64_t max_age_ms,
                                int64_t deadline_ms, struct bytes **value, struct cache_flight **flight) {
-    struct digest digest;
     *value = NULL;
     *flight = NULL;
-    if (!digest_key(cache, scope, key, &digest))
-        return CACHE_MEMORY;
     pthread_mutex_lock(&cache->mutex);
-    enum cache_outcome outcome = begin(cache, &digest, max_age_ms, deadline_ms, value, flight);
+    enum cache_outcome outcome = begin(cache, key, max_age_ms, deadline_ms, value, flight);
     pthread_mutex_unlock(&cache->mutex);
     return outcome;
+}
+
+bool cache_holds(struct cache *cache, const struct cache_key *key, const struct bytes *value) {
+    pthread_mutex_lock(&cache->mutex);
+    struct entry *entry = find_entry(cache, key);
+    bool held = entry && entry->value == value && clock_monotonic_ms() < entry->expires_ms;
+    if (held) {
+        unlink_use(cache, entry);
+        link_newest(cache, entry);
+        cache->statistics.hits++;
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    return held;
 }
 
 void cache_land(struct cache *cache, struct cache_flight *flight, bool ok, struct bytes *value, int64_t ttl_ms) {
@@ -316,16 +351,13 @@ void cache_land(struct cache *cache, struct cache_flight *flight, bool ok, struc
     pthread_mutex_unlock(&cache->mutex);
 }
 
-void cache_drop(struct cache *cache, struct span scope, struct span key) {
-    struct digest digest;
-    if (!digest_key(cache, scope, key, &digest))
-        return;
+void cache_drop(struct cache *cache, const struct cache_key *key) {
     pthread_mutex_lock(&cache->mutex);
-    struct entry *entry = find_entry(cache, &digest);
+    struct entry *entry = find_entry(cache, key);
     if (entry)
         remove_entry(cache, entry);
     /* A load that began before now may bring what is to be forgotten: nobody joins it any more. */
-    struct cache_flight *flight = find_flight(cache, &digest);
+    struct cache_flight *flight = find_flight(cache, key);
     if (flight)
         close_flight(cache, flight);
     pthread_mutex_unlock(&cache->mutex);

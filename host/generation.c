@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "answers.h"
 #include "clock.h"
+#include "decision_log.h"
 
 enum { STREAM_POLL_MS = 5 };
 
@@ -19,8 +21,9 @@ struct generation {
     struct runtime **idle; /* a stack: the state used last is the warmest */
     int idle_count;
     int state_count;
-    int waiting;  /* requests that found every state busy */
-    bool retired; /* no longer current: states go as soon as nobody needs them */
+    int waiting;             /* requests that found every state busy */
+    bool retired;            /* no longer current: states go as soon as nobody needs them */
+    struct answers *answers; /* NULL in the simulator, whose handler keeps a state */
 };
 
 const struct bundle *generation_bundle(const struct generation *generation) {
@@ -31,6 +34,7 @@ static void generation_free(struct generation *generation) {
     for (int i = 0; i < generation->idle_count; i++)
         runtime_close(generation->idle[i]);
     free(generation->idle);
+    answers_free(generation->answers);
     bundle_release(generation->bundle);
     pthread_cond_destroy(&generation->returned);
     pthread_mutex_destroy(&generation->mutex);
@@ -41,8 +45,13 @@ struct generation *generation_open(struct host *host, struct bundle *bundle, con
                                    struct buffer *error) {
     struct generation *generation = calloc(1, sizeof *generation);
     struct runtime **idle = calloc((size_t)profile->max_states, sizeof *idle);
-    struct runtime *first = generation && idle ? runtime_open(host, bundle, profile, error) : NULL;
+    struct answers *answers = profile->simulator ? NULL : answers_new(host->cache);
+    bool complete = generation && idle && (answers || profile->simulator);
+    struct runtime *first = complete ? runtime_open(host, bundle, profile, error) : NULL;
     if (!first) {
+        if (!complete)
+            buffer_text(error, "out of memory");
+        answers_free(answers);
         free(generation);
         free(idle);
         return NULL;
@@ -51,6 +60,7 @@ struct generation *generation_open(struct host *host, struct bundle *bundle, con
     generation->host = host;
     generation->bundle = bundle_reference(bundle);
     generation->profile = profile;
+    generation->answers = answers;
     generation->idle = idle;
     generation->idle[generation->idle_count++] = first;
     generation->state_count = 1;
@@ -174,7 +184,9 @@ static void attach_stream(struct generation *generation, struct runtime *runtime
     response->stream_free = stream_free;
 }
 
-void generation_serve(struct generation *generation, const struct request *request, struct response *response) {
+/* Runs the handler in a state of its own for the time. */
+static void run(struct generation *generation, const struct request *request, struct response *response,
+                struct trace *trace) {
     struct runtime *runtime = take(generation, request->call->deadline_ms);
     if (!runtime) {
         response_problem(response, 503, "overloaded", "The service is busy; try again in a moment.",
@@ -182,10 +194,32 @@ void generation_serve(struct generation *generation, const struct request *reque
         response_header(response, "Retry-After", "1");
         return;
     }
-    bool reusable = runtime_serve(runtime, request, response);
+    bool reusable = runtime_serve(runtime, request, response, trace);
     if (reusable)
         attach_stream(generation, runtime, response);
     give(generation, runtime, reusable);
+}
+
+void generation_serve(struct generation *generation, const struct request *request, struct response *response) {
+    struct answers *answers = generation->answers;
+    if (!answers) {
+        run(generation, request, response, NULL);
+        return;
+    }
+    struct answer_key key;
+    if (answers_find(answers, request, response, &key)) {
+        /* Of the answers that are known as of all others, the decision log wants its sample. */
+        if (!decision_log_wanted(true)) {
+            answers_used(answers);
+            return;
+        }
+        response_clear(response);
+        request->call->view_wanted = true;
+    }
+    struct trace trace = {0};
+    run(generation, request, response, &trace);
+    answers_keep(answers, &key, &trace, response);
+    trace_clear(&trace);
 }
 
 void generation_release(struct generation *generation) {

@@ -130,6 +130,13 @@ struct kube_cache *kube_cache_open(struct kube_caches *caches, const struct kube
     return cache;
 }
 
+struct kube_cache *kube_cache_reference(struct kube_cache *cache) {
+    pthread_mutex_lock(&cache->caches->mutex);
+    cache->references++;
+    pthread_mutex_unlock(&cache->caches->mutex);
+    return cache;
+}
+
 void kube_cache_close(struct kube_cache *cache) {
     if (!cache)
         return;

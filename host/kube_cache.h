@@ -25,7 +25,8 @@ void kube_caches_observe(struct kube_caches *caches);
    exhausted. */
 struct kube_cache *kube_cache_open(struct kube_caches *caches, const struct kube_resource *resource,
                                    const char *index_label);
-void kube_cache_close(struct kube_cache *cache); /* NULL is fine */
+struct kube_cache *kube_cache_reference(struct kube_cache *cache); /* to be closed as well */
+void kube_cache_close(struct kube_cache *cache);                   /* NULL is fine */
 
 /* The copy, if it may be read now; NULL when reads must go to the API server. */
 struct kube_store *kube_cache_store(struct kube_cache *cache);

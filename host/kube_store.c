@@ -34,6 +34,7 @@ struct kube_store {
     pthread_mutex_t writer; /* one change at a time */
     pthread_mutex_t reader; /* guards the two pointers of state, for as long as they are copied */
     struct state state;
+    _Atomic uint64_t changes;    /* of state */
     char version[VERSION_BYTES]; /* of the stream */
     uint64_t seen;               /* the same as a number */
     struct patch *patches;
@@ -136,6 +137,7 @@ static void publish(struct kube_store *store, struct state next) {
     pthread_mutex_lock(&store->reader);
     struct state old = store->state;
     store->state = next;
+    atomic_fetch_add(&store->changes, 1);
     pthread_mutex_unlock(&store->reader);
     release_state(&old);
 }
@@ -333,6 +335,10 @@ static struct kube_tree *take_tree(struct kube_store *store, bool indexed) {
     struct kube_tree *tree = kube_tree_reference(indexed ? store->state.by_value : store->state.by_name);
     pthread_mutex_unlock(&store->reader);
     return tree;
+}
+
+uint64_t kube_store_changes(struct kube_store *store) {
+    return atomic_load(&store->changes);
 }
 
 size_t kube_store_count(struct kube_store *store) {

@@ -38,6 +38,8 @@ void kube_store_version(struct kube_store *store, char *out, size_t size);
 
 /* ---- Reading ---- */
 
+/* How often the copy has changed: a list read after it was asked shows that state or a newer one. */
+uint64_t kube_store_changes(struct kube_store *store);
 size_t kube_store_count(struct kube_store *store);
 /* *object is a reference for the caller, NULL when there is no such object. */
 void kube_store_get(struct kube_store *store, const char *name, const char *namespace, struct kube_object **object);

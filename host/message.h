@@ -25,6 +25,8 @@ struct call_context {
     char traceparent[TRACEPARENT_BYTES]; /* "" when the caller sent none */
     char tracestate[TRACESTATE_BYTES];   /* goes on with it */
     char revision[REVISION_BYTES + 1];   /* of the bundle that answers; "" when none does */
+    int64_t utc_seconds;                 /* the request's time, once a script asked for it; 0 before */
+    bool view_wanted;                    /* by the decision log's sample, drawn before the run */
     unsigned upstream_calls;
     int64_t upstream_us;
 };

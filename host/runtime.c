@@ -231,14 +231,16 @@ static void log_failure(const struct runtime *runtime, const struct request *req
     buffer_free(&fields);
 }
 
-bool runtime_serve(struct runtime *runtime, const struct request *request, struct response *response) {
+bool runtime_serve(struct runtime *runtime, const struct request *request, struct response *response,
+                   struct trace *trace) {
     lua_State *L = sandbox_state(runtime->sandbox);
     struct serve_arguments arguments = {runtime, request, response};
     runtime->context.call = request->call;
     runtime->run++;
+    runtime->context.trace = trace;
     runtime->stream = 0;
     lua_rawgeti(L, LUA_REGISTRYINDEX, runtime->request);
-    bind_request_set(L, -1, request);
+    bind_request_set(L, -1, request, trace);
     lua_settop(L, 0);
     lua_pushcfunction(L, serve_protected);
     lua_pushlightuserdata(L, &arguments);
@@ -261,10 +263,11 @@ bool runtime_serve(struct runtime *runtime, const struct request *request, struc
         bind_kube_forget(L);
         lua_settop(L, 0);
         lua_rawgeti(L, LUA_REGISTRYINDEX, runtime->request);
-        bind_request_set(L, -1, NULL);
+        bind_request_set(L, -1, NULL, NULL);
         lua_settop(L, 0);
     }
     runtime->context.call = NULL;
+    runtime->context.trace = NULL;
     return reusable;
 }
 

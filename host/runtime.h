@@ -9,6 +9,8 @@
 #include "message.h"
 #include "sandbox.h"
 
+struct trace;
+
 /* What differs between the service and the simulator, which the same host runs. */
 struct profile {
     const char *entry; /* module that returns the handler: "scripts.app" */
@@ -26,8 +28,10 @@ struct runtime *runtime_open(struct host *host, struct bundle *bundle, const str
 void runtime_close(struct runtime *runtime);
 
 /* Calls the handler. Never fails: an error of the script, or a limit, becomes 500 policy_error and is logged.
-   Returns false when the state must be thrown away (a limit was hit). */
-bool runtime_serve(struct runtime *runtime, const struct request *request, struct response *response);
+   Returns false when the state must be thrown away (a limit was hit). trace is told what the run reads; NULL when
+   nobody asks. */
+bool runtime_serve(struct runtime *runtime, const struct request *request, struct response *response,
+                   struct trace *trace);
 
 /* The stream function of the answer just served, 0 when it does not stream; it lives until runtime_stream_drop. */
 int runtime_stream_take(struct runtime *runtime);
@@ -45,5 +49,8 @@ void runtime_open_globals(lua_State *L);
    loads, when nothing outside may be called). Works from any coroutine of the state. */
 struct host *runtime_host(lua_State *L);
 struct call_context *runtime_call(lua_State *L);
+/* The same for a binding that tells the trace what it reads. Whoever asks for the call without does something that an
+   answer cannot be remembered over, so runtime_call refuses the trace. */
+struct call_context *runtime_traced_call(lua_State *L, struct trace **trace);
 
 #endif

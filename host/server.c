@@ -103,11 +103,11 @@ static bool write_all(struct mg_connection *connection, const char *data, size_t
 
 static void append_head(struct buffer *out, const struct response *response, const struct call_context *call,
                         bool close) {
-    buffer_text(out, "HTTP/1.1 ");
-    buffer_decimal(out, (uint64_t)response->status);
-    buffer_text(out, " ");
-    buffer_text(out, status_phrase(response->status));
-    buffer_text(out, "\r\nDate: ");
+    static const char ok[] = "HTTP/1.1 200 OK\r\nDate: ";
+    if (response->status == 200)
+        buffer_append(out, ok, sizeof ok - 1);
+    else
+        buffer_format(out, "HTTP/1.1 %d %s\r\nDate: ", response->status, status_phrase(response->status));
     buffer_text(out, http_date());
     buffer_text(out, "\r\n");
     if (response->headers.length)

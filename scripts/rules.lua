@@ -46,17 +46,25 @@ end
 
 -- What rules see besides --------------------------------------------------------------------------------------------
 
-local read, now
-
---- The time, the same table for as long as a second lasts.
----@return now
-local function time()
-  local utc = clock.utc()
-  if utc ~= read then
-    read, now = utc, read_only(utc, "time")
-  end
-  return now
-end
+--- The time of the request. It is looked up only when a rule reads it: an answer that no clock went into can be
+--- remembered (host/trace.h).
+---@type now
+local now = setmetatable({}, {
+  __index = function(_, key)
+    return clock.utc()[key]
+  end,
+  __newindex = function(_, key)
+    error(("a rule may not change the time (%s)"):format(tostring(key)), 2)
+  end,
+  __pairs = function(self)
+    local utc = clock.utc()
+    return function(_, key)
+      return next(utc, key)
+    end, self, nil
+  end,
+  __metatable = "time",
+  __name = "time",
+})
 
 -- The decision log --------------------------------------------------------------------------------------------------
 
@@ -71,7 +79,7 @@ local function plain(value)
   return copy
 end
 
-local function write_verdict(caller, action, cluster, moment, verdict, reason)
+local function write_verdict(caller, action, cluster, verdict, reason)
   decisions.write {
     policy = "authorization",
     action = action,
@@ -79,11 +87,11 @@ local function write_verdict(caller, action, cluster, moment, verdict, reason)
     cluster = cluster and cluster.name,
     verdict = verdict,
     reason = reason,
-    given = { plain(caller), action, plain(cluster), plain(moment) },
+    given = { plain(caller), action, plain(cluster), plain(now) },
   }
 end
 
-local function write_plan(wish, cluster, caller, moment, verdict, plan, reason)
+local function write_plan(wish, cluster, caller, verdict, plan, reason)
   decisions.write {
     policy = "scaling",
     action = "scale",
@@ -92,7 +100,7 @@ local function write_plan(wish, cluster, caller, moment, verdict, plan, reason)
     verdict = verdict,
     reason = reason,
     plan = plan,
-    given = { plain(wish), plain(cluster), plain(caller), plain(moment) },
+    given = { plain(wish), plain(cluster), plain(caller), plain(now) },
   }
 end
 
@@ -100,12 +108,12 @@ end
 
 ---@return boolean
 ---@return string? reason
-local function ask(caller, action, cluster, moment)
-  local allowed, reason = authorization.decide(caller, action, cluster, moment)
+local function ask(caller, action, cluster)
+  local allowed, reason = authorization.decide(caller, action, cluster, now)
   if allowed == true and reason == nil then return true end
   local fault = verdict_fault(allowed, reason)
   if fault then
-    if decisions.wanted() then write_verdict(caller, action, cluster, moment, "error", fault) end
+    if decisions.wanted() then write_verdict(caller, action, cluster, "error", fault) end
     error("policies.authorization: " .. fault, 0)
   end
   return allowed, reason
@@ -118,10 +126,9 @@ end
 ---@return boolean
 ---@return string? reason
 function rules.allows(caller, action, cluster)
-  local moment = time()
-  local allowed, reason = ask(caller, action, cluster, moment)
+  local allowed, reason = ask(caller, action, cluster)
   if decisions.wanted(allowed and views[action]) then
-    write_verdict(caller, action, cluster, moment, allowed and "allow" or "deny", reason)
+    write_verdict(caller, action, cluster, allowed and "allow" or "deny", reason)
   end
   return allowed, reason
 end
@@ -134,20 +141,20 @@ end
 ---@param view fun(object: kube.object): cluster
 ---@return kube.object[]
 function rules.visible(caller, action, objects, view)
-  local moment, logged = time(), decisions.wanted(true)
+  local logged = decisions.wanted(true)
   local step, reasons, reason_count = math.max(1, #objects // MAX_DETAILS), {}, 0
   local visible, count = {}, 0
   for i = 1, #objects do
     local object = objects[i]
     local cluster = view(object)
-    local allowed, reason = ask(caller, action, cluster, moment)
+    local allowed, reason = ask(caller, action, cluster)
     if allowed then
       count = count + 1
       visible[count] = object
     end
     if logged then
       if i % step == 0 and i // step <= MAX_DETAILS then
-        write_verdict(caller, action, cluster, moment, allowed and "allow" or "deny", reason)
+        write_verdict(caller, action, cluster, allowed and "allow" or "deny", reason)
       end
       if not allowed then
         reason = reason or "none"
@@ -180,15 +187,14 @@ end
 ---@return plan?
 ---@return string? reason
 function rules.plan(wish, cluster, caller)
-  local moment = time()
-  local plan, reason = scaling.decide(read_only(wish, "wish"), cluster, caller, moment)
+  local plan, reason = scaling.decide(read_only(wish, "wish"), cluster, caller, now)
   if type(plan) == "table" then -- what is checked is what is written, whatever a second look would give
     plan = { replicas = plan.replicas, min_replicas = plan.min_replicas, max_replicas = plan.max_replicas }
   end
   local fault = plan_fault(plan, reason)
   if decisions.wanted() then
     local verdict = fault and "error" or plan and "plan" or "refuse"
-    write_plan(wish, cluster, caller, moment, verdict, not fault and plan or nil, fault or reason)
+    write_plan(wish, cluster, caller, verdict, not fault and plan or nil, fault or reason)
   end
   if fault then error("policies.scaling: " .. fault, 0) end
   return plan or nil, reason

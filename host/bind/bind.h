@@ -6,12 +6,14 @@
 
 struct call_context;
 struct host;
+struct trace;
 
 /* Behind runtime_host and runtime_call of runtime.h. The owner of a state keeps it, and changes call as requests come
    and go. */
 struct bind_context {
     struct host *host;
     struct call_context *call; /* NULL while a bundle loads */
+    struct trace *trace;       /* what this request's run reads; NULL when nobody asks */
 };
 
 /* context must live as long as the state. Without one, both functions return NULL. */

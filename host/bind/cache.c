@@ -6,6 +6,7 @@
 #include "bind/json.h"
 #include "bind/pack.h"
 #include "runtime.h"
+#include "trace.h"
 
 /* What a fetch holds of the cache. It exists before anything is taken: whatever a script does or dies of, its flight
    is landed, and those who wait for it go on. */
@@ -50,8 +51,8 @@ static struct slot *push_slot(lua_State *L) {
     return slot;
 }
 
-static struct call_context *check_call(lua_State *L, struct cache **cache) {
-    struct call_context *call = runtime_call(L);
+static struct call_context *check_call(lua_State *L, struct cache **cache, struct trace **trace) {
+    struct call_context *call = runtime_traced_call(L, trace);
     *cache = runtime_host(L)->cache;
     if (!call || !*cache)
         luaL_error(L, "the cache is there for requests, not while a bundle loads");
@@ -93,16 +94,24 @@ static int lead(lua_State *L, struct slot *slot) {
 
 static int f_fetch(lua_State *L) {
     struct cache *cache;
-    struct span key = check_span(L, 2);
+    struct span key_text = check_span(L, 2);
     lua_Integer ttl_ms = luaL_checkinteger(L, TTL);
     luaL_argcheck(L, ttl_ms >= 0, TTL, "must not be negative");
     luaL_checktype(L, LOAD, LUA_TFUNCTION);
-    struct call_context *call = check_call(L, &cache);
-    struct span scope = check_scope(L, call);
+    struct trace *trace;
+    struct call_context *call = check_call(L, &cache, &trace);
+    struct span parts[] = {check_scope(L, call), key_text};
     lua_settop(L, LOAD);
     struct slot *slot = push_slot(L);
     slot->cache = cache;
-    enum cache_outcome outcome = cache_begin(cache, scope, key, ttl_ms, call->deadline_ms, &slot->value, &slot->flight);
+    struct cache_key key;
+    enum cache_outcome outcome = CACHE_MEMORY;
+    if (cache_key(cache, parts, 2, &key))
+        outcome = cache_begin(cache, &key, ttl_ms, call->deadline_ms, &slot->value, &slot->flight);
+    if (outcome == CACHE_HIT)
+        trace_cached(trace, &key, slot->value);
+    else
+        trace_refuse(trace);
     switch (outcome) {
     case CACHE_LEAD:
         return lead(L, slot);
@@ -132,8 +141,13 @@ static int f_fetch(lua_State *L) {
 
 static int f_drop(lua_State *L) {
     struct cache *cache;
-    struct span key = check_span(L, 2), scope = check_scope(L, check_call(L, &cache));
-    cache_drop(cache, scope, key);
+    struct trace *trace;
+    struct span key_text = check_span(L, 2), scope = check_scope(L, check_call(L, &cache, &trace));
+    struct cache_key key;
+    trace_refuse(trace);
+    if (!cache_key(cache, (struct span[]){scope, key_text}, 2, &key))
+        return luaL_error(L, "out of memory");
+    cache_drop(cache, &key);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "bind.h"
+#include "runtime.h"
 
 static int f_monotonic_ms(lua_State *L) {
     lua_pushinteger(L, clock_monotonic_ms());
@@ -40,12 +41,14 @@ static void push_utc(lua_State *L, time_t now) {
 
 /* Its upvalues are the second and the table that was made for it. */
 static int f_utc(lua_State *L) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (lua_tointeger(L, lua_upvalueindex(1)) != now.tv_sec) {
-        push_utc(L, now.tv_sec);
+    struct call_context *call = runtime_call(L);
+    int64_t now = call && call->utc_seconds ? call->utc_seconds : (int64_t)time(NULL);
+    if (call)
+        call->utc_seconds = now; /* one request, one time */
+    if (lua_tointeger(L, lua_upvalueindex(1)) != now) {
+        push_utc(L, (time_t)now);
         lua_replace(L, lua_upvalueindex(2));
-        lua_pushinteger(L, now.tv_sec);
+        lua_pushinteger(L, now);
         lua_replace(L, lua_upvalueindex(1));
     }
     lua_pushvalue(L, lua_upvalueindex(2));

@@ -2,8 +2,8 @@
 --- What time it is. Rules do not ask; scripts/rules.lua tells them.
 local clock = {}
 
---- The time as rules see it (policies/authorization.lua): the same table for as long as a second lasts, and never
---- changed once it is given out.
+--- The time as rules see it (policies/authorization.lua): one request has one time; the same table for as long as a
+--- second lasts, never changed once it is given out.
 ---@return now
 function clock.utc() end
 

@@ -1,5 +1,6 @@
 #include "bind/bind.h"
 #include "runtime.h"
+#include "trace.h"
 
 static const char context_key; /* its address is the registry's key */
 
@@ -22,5 +23,14 @@ struct host *runtime_host(lua_State *L) {
 
 struct call_context *runtime_call(lua_State *L) {
     struct bind_context *context = context_of(L);
+    if (!context)
+        return NULL;
+    trace_refuse(context->trace);
+    return context->call;
+}
+
+struct call_context *runtime_traced_call(lua_State *L, struct trace **trace) {
+    struct bind_context *context = context_of(L);
+    *trace = context ? context->trace : NULL;
     return context ? context->call : NULL;
 }

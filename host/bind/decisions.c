@@ -18,7 +18,10 @@ static const char *const fields[] = {"policy",   "action",  "caller",  "cluster"
                                      "clusters", "allowed", "reasons", "plan",    "given",   NULL};
 
 static int f_wanted(lua_State *L) {
-    lua_pushboolean(L, decision_log_wanted(lua_toboolean(L, 1)));
+    struct trace *trace;
+    const struct call_context *call = runtime_traced_call(L, &trace);
+    bool allowed_view = lua_toboolean(L, 1);
+    lua_pushboolean(L, (allowed_view && call && call->view_wanted) || decision_log_wanted(allowed_view));
     return 1;
 }
 

@@ -11,6 +11,7 @@
 #include "host.h"
 #include "kube_cache.h"
 #include "runtime.h"
+#include "trace.h"
 
 static const char RESOURCE[] = "kube.resource", RESULT[] = "kube.result"; /* metatables */
 
@@ -75,13 +76,21 @@ static struct kube_store *store_of(const struct watched *watched, bool fresh) {
     return watched->cache && !fresh ? kube_cache_store(watched->cache) : NULL;
 }
 
-static struct kube_caller check_caller(lua_State *L) {
-    struct call_context *call = runtime_call(L);
+static struct kube_caller check_traced_caller(lua_State *L, struct trace **trace) {
+    struct call_context *call = runtime_traced_call(L, trace);
     if (!call)
         luaL_error(L, "the API server is there for requests, not while a bundle loads");
     if (!runtime_host(L)->kube)
         luaL_error(L, "no API server is configured");
     return (struct kube_caller){.kube = runtime_host(L)->kube, .context = call, .retries = KUBE_DEFAULT_RETRIES};
+}
+
+/* The same for what is no mere read. */
+static struct kube_caller check_caller(lua_State *L) {
+    struct trace *trace;
+    struct kube_caller caller = check_traced_caller(L, &trace);
+    trace_refuse(trace);
+    return caller;
 }
 
 static const char *check_name(lua_State *L) {
@@ -129,14 +138,20 @@ static int f_get(lua_State *L) {
     const struct watched *watched = check_watched(L);
     const char *name = check_name(L);
     struct kube_store *store = store_of(watched, flag(L, 3, "fresh"));
-    struct kube_caller caller = check_caller(L);
+    struct trace *trace;
+    struct kube_caller caller = check_traced_caller(L, &trace);
     struct result *result = push_result(L);
     if (store) {
         kube_store_get(store, name, watched->resource->namespace, &result->object);
-        if (!result->object)
+        if (result->object) {
+            trace_object(trace, watched->cache, result->object);
+        } else {
+            trace_refuse(trace);
             set_not_found(&result->failure, watched->resource, name);
+        }
         return return_object(L, result, result->object != NULL);
     }
+    trace_refuse(trace);
     bool done = kube_get(&caller, watched->resource, name, &result->object, &result->failure);
     if (done && watched->cache)
         kube_cache_answered(watched->cache, result->object);
@@ -161,13 +176,19 @@ static int f_list(lua_State *L) {
     const struct watched *watched = check_watched(L);
     const char *labels = option(L, 2, "label_selector", ""), *fields = option(L, 2, "field_selector", ""), *value;
     struct kube_store *store = store_of(watched, flag(L, 2, "fresh"));
-    struct kube_caller caller = check_caller(L);
+    struct trace *trace;
+    struct kube_caller caller = check_traced_caller(L, &trace);
     struct result *result = push_result(L);
-    if (store && is_indexed(watched, labels, fields, &value)) {
+    bool copied = store && is_indexed(watched, labels, fields, &value);
+    uint64_t changes = copied ? kube_store_changes(store) : 0;
+    if (copied) {
+        trace_list(trace, watched->cache, changes);
         if (!kube_store_list(store, value, &result->list))
             return luaL_error(L, "out of memory");
-    } else if (!kube_list(&caller, watched->resource, labels, fields, false, &result->list, &result->failure)) {
-        return return_failure(L, result);
+    } else {
+        trace_refuse(trace);
+        if (!kube_list(&caller, watched->resource, labels, fields, false, &result->list, &result->failure))
+            return return_failure(L, result);
     }
     lua_createtable(L, (int)result->list.count, 0);
     for (size_t i = 0; i < result->list.count; i++) {

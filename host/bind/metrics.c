@@ -98,6 +98,7 @@ static struct series *check_series(lua_State *L, const char *type_name) {
         luaL_error(L, "%d label values expected, got %d", wanted, given < 0 ? 0 : given);
     for (int i = 0; i < wanted; i++)
         values[i] = luaL_checkstring(L, i + 3);
+    runtime_call(L); /* counting is an effect: an answer that is remembered would not be counted */
     return metric_series(metric, values);
 }
 

@@ -7,7 +7,10 @@
 
 #include "message.h"
 
+struct trace;
+
 void bind_request_new(lua_State *L); /* pushes it */
-void bind_request_set(lua_State *L, int index, const struct request *request);
+/* trace: told which headers are read; NULL when nobody asks. */
+void bind_request_set(lua_State *L, int index, const struct request *request, struct trace *trace);
 
 #endif

@@ -16,7 +16,7 @@ int luaopen_native_bind_cache(lua_State *L);
 
 static struct call_context call;
 static struct host host;
-static struct bind_context services = {&host, &call};
+static struct bind_context services = {.host = &host, .call = &call};
 
 static int f_deadline(lua_State *L) {
     call.deadline_ms = clock_monotonic_ms() + luaL_checkinteger(L, 1);
@@ -43,7 +43,7 @@ struct other {
 static void *run_other(void *context) {
     struct other *other = context;
     struct call_context its_call = {.deadline_ms = clock_monotonic_ms() + 5000};
-    struct bind_context its_context = {&host, &its_call};
+    struct bind_context its_context = {.host = &host, .call = &its_call};
     lua_State *L = luaL_newstate();
     luaL_openlibs(L);
     bind_context_set(L, &its_context);

@@ -12,7 +12,7 @@ int luaopen_native_bind_http(lua_State *L);
 
 static struct call_context call;
 static struct host host;
-static struct bind_context services = {&host, &call};
+static struct bind_context services = {.host = &host, .call = &call};
 
 /* request(id, timeout_ms): what is served from now on; request(nil): nothing, a bundle loads */
 static int f_request(lua_State *L) {

@@ -17,7 +17,7 @@ static struct scripted_server server;
 static struct call_context call;
 static struct config config = {.compute_namespace = "domino-compute"};
 static struct host host = {.config = &config};
-static struct bind_context context = {&host, &call};
+static struct bind_context context = {.host = &host, .call = &call};
 
 static const char *no_environment(const char *name) {
     (void)name;

@@ -36,13 +36,21 @@ static int f_gc(lua_State *L) {
     return 0;
 }
 
+/* The scope and key at 2 and 3. */
+static struct cache_key check_key(lua_State *L) {
+    struct cache_key key;
+    if (!cache_key(check_cache(L), (struct span[]){check_span(L, 2), check_span(L, 3)}, 2, &key))
+        luaL_error(L, "out of memory");
+    return key;
+}
+
 /* cache:begin(scope, key, max_age_ms, wait_ms) -> outcome, value | flight */
 static int f_begin(lua_State *L) {
     struct bytes *value;
     struct cache_flight *flight;
     int64_t deadline = clock_monotonic_ms() + luaL_optinteger(L, 5, 0);
-    enum cache_outcome outcome = cache_begin(check_cache(L), check_span(L, 2), check_span(L, 3),
-                                             luaL_checkinteger(L, 4), deadline, &value, &flight);
+    struct cache_key key = check_key(L);
+    enum cache_outcome outcome = cache_begin(check_cache(L), &key, luaL_checkinteger(L, 4), deadline, &value, &flight);
     lua_pushstring(L, outcomes[outcome]);
     if (value)
         lua_pushlstring(L, value->data, value->length);
@@ -67,7 +75,8 @@ static int f_land(lua_State *L) {
 }
 
 static int f_drop(lua_State *L) {
-    cache_drop(check_cache(L), check_span(L, 2), check_span(L, 3));
+    struct cache_key key = check_key(L);
+    cache_drop(check_cache(L), &key);
     return 0;
 }
 
@@ -102,8 +111,10 @@ static void *crowd_member(void *context) {
     struct crowd *crowd = context;
     struct bytes *value;
     struct cache_flight *flight;
-    enum cache_outcome outcome = cache_begin(crowd->cache, (struct span){"s", 1}, (struct span){"key", 3}, 60000,
-                                             clock_monotonic_ms() + crowd->wait_ms, &value, &flight);
+    struct cache_key key;
+    enum cache_outcome outcome = CACHE_MEMORY;
+    if (cache_key(crowd->cache, (struct span[]){{"s", 1}, {"key", 3}}, 2, &key))
+        outcome = cache_begin(crowd->cache, &key, 60000, clock_monotonic_ms() + crowd->wait_ms, &value, &flight);
     pthread_mutex_lock(&crowd->mutex);
     crowd->counts[outcome]++;
     bool die = false, fail = false;
@@ -167,15 +178,17 @@ static void *storm_member(void *context) {
         unsigned number = (unsigned)rand_r(&storm->seed) % 40, dice = (unsigned)rand_r(&storm->seed) % 100;
         int key_length = snprintf(key, sizeof key, "k%u", number);
         int length = snprintf(expected, sizeof expected, "value of %s", key);
-        struct span scope = {"storm", 5}, key_span = {key, (size_t)key_length};
+        struct cache_key hashed;
+        if (!cache_key(storm->cache, &(struct span){key, (size_t)key_length}, 1, &hashed))
+            continue;
         struct bytes *value = NULL;
         struct cache_flight *flight;
         if (dice < 5) {
-            cache_drop(storm->cache, scope, key_span);
+            cache_drop(storm->cache, &hashed);
             continue;
         }
-        enum cache_outcome outcome = cache_begin(storm->cache, scope, key_span, dice < 20 ? 0 : 50,
-                                                 clock_monotonic_ms() + 5000, &value, &flight);
+        enum cache_outcome outcome =
+            cache_begin(storm->cache, &hashed, dice < 20 ? 0 : 50, clock_monotonic_ms() + 5000, &value, &flight);
         if (outcome == CACHE_LEAD && dice % 7 == 0) {
             cache_land(storm->cache, flight, false, NULL, 0);
         } else if (outcome == CACHE_LEAD) {

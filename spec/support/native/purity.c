@@ -69,7 +69,7 @@ static int f_serve(lua_State *L) {
     struct response response = {0};
     luaL_Buffer body;
     luaL_argcheck(L, *box, 1, "closed");
-    bool reusable = runtime_serve(*box, &request, &response);
+    bool reusable = runtime_serve(*box, &request, &response, NULL);
     luaL_buffinit(L, &body);
     for (size_t i = 0; i < response.piece_count; i++)
         luaL_addlstring(&body, response.pieces[i].span.data, response.pieces[i].span.length);

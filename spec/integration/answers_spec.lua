@@ -1,0 +1,180 @@
+--- Answers that the host remembers: right whatever changes, and never another's.
+local client = require "client"
+local program = require "program"
+local stage = require "stage"
+
+describe("remembered answers", function()
+  local on
+
+  setup(function()
+    on = stage.open { DECISION_SAMPLE_RATE = "0" }
+  end)
+  teardown(function()
+    if on then on:close() end
+  end)
+
+  --- How many answers were given without running a script.
+  local function remembered(service)
+    local metrics = client.request((service or on.service).admin_port, { path = "/metrics" }).body
+    return tonumber(metrics:match "\nrayclusterscaler_remembered_answers_total (%d+)")
+  end
+
+  --- Asks until the answer comes from memory, so that what follows is about that.
+  local function remember(who, path, headers, service)
+    program.eventually(function()
+      local before = remembered(service)
+      on:request(who, { path = path, headers = headers, port = service and service.port })
+      return remembered(service) > before
+    end, 10, "a remembered answer")
+  end
+
+  local function eventually_status(who, path, status)
+    program.eventually(function() return on:get(who, path).status == status end, 10, path .. " " .. status)
+  end
+
+  it("are the answers that a script gives", function()
+    local name = on:cluster()
+    local path = "/raycluster/" .. name
+    local first = on:get(stage.uma, path)
+    remember(stage.uma, path)
+    local again = on:get(stage.uma, path)
+    assert.equal(first.status, again.status)
+    assert.equal(first.body, again.body)
+    for _, header in ipairs { "etag", "content-type", "cache-control", "x-policy-revision" } do
+      assert.equal(first.headers[header], again.headers[header], header)
+    end
+    assert.not_equal(first.headers["x-request-id"], again.headers["x-request-id"])
+    assert.equal(on:bytes(name), again.body)
+  end)
+
+  it("serve HEAD, If-None-Match and lists by what each of them asks", function()
+    local path = "/raycluster/" .. on:cluster()
+    local etag = on:get(stage.uma, path).headers.etag
+    remember(stage.uma, path)
+    for _ = 1, 3 do
+      assert.equal(304, on:get(stage.uma, path, { ["If-None-Match"] = etag }).status)
+      assert.equal(200, on:get(stage.uma, path, { ["If-None-Match"] = '"0"' }).status)
+      assert.equal("", on:request(stage.uma, { method = "HEAD", path = path }).body)
+      assert.equal(200, on:get(stage.uma, path).status)
+    end
+    remember(stage.uma, "/raycluster/list")
+    remember(stage.admin, "/raycluster/list")
+    local mine, all = on:get(stage.uma, "/raycluster/list"), on:get(stage.admin, "/raycluster/list")
+    assert.is_true(#mine.json.ray_clusters < #all.json.ray_clusters)
+  end)
+
+  it("are nobody else's", function()
+    local path = "/raycluster/" .. on:cluster()
+    remember(stage.uma, path)
+    for _ = 1, 3 do
+      assert.equal(403, on:get(stage.urs, path).status)
+      assert.equal(401, on:get(nil, path).status)
+      assert.equal(401, on:get({ token = stage.uma.token .. "x" }, path).status)
+      assert.equal(200, on:get(stage.uma, path).status)
+    end
+    -- The same bytes as another header's value are another credential.
+    assert.equal(401, on:get(nil, path, { ["X-Domino-Api-Key"] = "Bearer " .. stage.uma.token }).status)
+  end)
+
+  it("end with the object that they show", function()
+    local name = on:cluster()
+    local path = "/raycluster/" .. name
+    remember(stage.uma, path)
+    assert.equal(200, on:scale(stage.uma, name, 4).status)
+    local after = on:get(stage.uma, path)
+    assert.equal(4, after.json.spec.autoscaling.minReplicas, "our own patch is seen at once")
+    remember(stage.uma, path)
+    on:control("POST", "touch", { name = name })
+    program.eventually(function() return on:get(stage.uma, path).body == on:bytes(name) end, 10, "the change")
+  end)
+
+  it("end with the right to see it", function()
+    local name = on:cluster()
+    local path = "/raycluster/" .. name
+    remember(stage.uma, path)
+    remember(stage.uma, "/raycluster/list")
+    on:control("POST", "owner", { name = name, owner = stage.urs.id })
+    eventually_status(stage.uma, path, 403)
+    eventually_status(stage.urs, path, 200)
+    local listed = on:get(stage.uma, "/raycluster/list").body
+    assert.is_nil(listed:find(name, 1, true))
+  end)
+
+  it("end with the object", function()
+    local name = on:cluster()
+    remember(stage.uma, "/raycluster/" .. name)
+    remember(stage.uma, "/raycluster/list")
+    on:control("DELETE", "objects", { name = name })
+    eventually_status(stage.uma, "/raycluster/" .. name, 404)
+    assert.is_nil(on:get(stage.uma, "/raycluster/list").body:find(name, 1, true))
+  end)
+
+  it("end with what Domino said of the caller", function()
+    local service = on:serve { IDENTITY_TTL_SECONDS = "1", DECISION_SAMPLE_RATE = "0" }
+    stage.await_ready(service)
+    local person = on:person { isAdmin = true, canonicalId = "5d1f1622fdfe52c4e2aaaaaa" }
+    local path = "/raycluster/" .. stage.clusters.nobodys
+    remember(person, path, nil, service)
+    on:control("POST", "identities",
+      { token = person.token, isAdmin = false, canonicalId = "5d1f1622fdfe52c4e2aaaaaa" })
+    program.eventually(function()
+      return on:request(person, { path = path, port = service.port }).status == 403
+    end, 10, "the end of the right")
+  end)
+
+  it("are not made where identities are not", function()
+    local service = on:serve { IDENTITY_TTL_SECONDS = "0", DECISION_SAMPLE_RATE = "0" }
+    stage.await_ready(service)
+    for _ = 1, 5 do
+      on:request(stage.uma, { path = "/raycluster/list", port = service.port })
+    end
+    assert.equal(0, remembered(service))
+  end)
+
+  it("are not made where a rule reads the time", function()
+    local service = on:serve {
+      DECISION_SAMPLE_RATE = "0",
+      policies = { ["authorization.lua"] = [[
+        local function decide(caller, action, cluster, now)
+          return now.hour >= 0 and caller.admin
+        end
+        return { decide = decide, examples = {
+          { name = "an admin", given = { { admin = true }, "get", {}, { hour = 1 } }, expect = { true } } } }
+      ]] },
+    }
+    stage.await_ready(service)
+    for _ = 1, 5 do
+      assert.equal(200, on:request(stage.admin, { path = "/raycluster/list", port = service.port }).status)
+    end
+    assert.equal(0, remembered(service))
+  end)
+
+  it("are logged as often as the decision log wants", function()
+    local service = on:serve { DECISION_SAMPLE_RATE = "1" }
+    stage.await_ready(service)
+    for _ = 1, 10 do
+      on:request(stage.uma, { path = "/raycluster/" .. stage.clusters.umas, port = service.port })
+    end
+    program.eventually(function()
+      local count = select(2, service:stdout():gsub('"message":"decision"', ""))
+      return count == 10
+    end, 5, "ten decisions")
+  end)
+
+  it("end with the rules", function()
+    local folder = on:folder({}, "policies")
+    local service = on:serve { POLICIES_DIR = folder, DECISION_SAMPLE_RATE = "0" }
+    stage.await_ready(service)
+    local path = "/raycluster/" .. stage.clusters.umas
+    remember(stage.uma, path, nil, service)
+    program.write(folder .. "/authorization.lua", [[
+      return {
+        decide = function(caller) return caller.admin end,
+        examples = { { name = "an admin", given = { { admin = true } }, expect = { true } } },
+      }
+    ]])
+    program.eventually(function()
+      return on:request(stage.uma, { path = path, port = service.port }).status == 403
+    end, 10, "the new rule")
+  end)
+end)
