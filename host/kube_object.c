@@ -24,7 +24,19 @@ static uint64_t version_number(const char *text) {
     return number;
 }
 
+/* API servers end an answer with a line feed, which is no part of the object: it is the same wherever it came from. */
+static struct span trim(struct span text) {
+    while (text.length && strchr(" \t\r\n", text.data[text.length - 1]))
+        text.length--;
+    while (text.length && strchr(" \t\r\n", text.data[0])) {
+        text.data++;
+        text.length--;
+    }
+    return text;
+}
+
 struct kube_object *kube_object_new(struct bytes *owner, struct span text, bool *malformed) {
+    text = trim(text);
     struct span values[FIELDS] = {{0}}, labels = {0}, key, value;
     struct span metadata = json_member(text, "metadata");
     size_t cursor = 0, room = 0;

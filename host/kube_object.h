@@ -10,7 +10,7 @@
 struct kube_object {
     atomic_uint references;
     struct bytes *owner; /* what text lies in: the object's own bytes, or a list's page */
-    struct span text;
+    struct span text;    /* without white space around it */
     struct span labels;  /* a JSON object inside of text; empty when there is none */
     struct span indexed; /* the value of the label that kube_object_index named; empty when there is none */
     const char *name;    /* never empty */

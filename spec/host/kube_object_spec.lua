@@ -9,6 +9,10 @@ describe("host/kube_object", function()
       labels = '{"a/b":"c"}', text = text }, native.read(text))
   end)
 
+  it("is the object without what stands around it", function()
+    assert.equal(text, native.read(" \r\n\t" .. text .. "\n").text)
+  end)
+
   it("does without what is not there", function()
     assert.same({ name = "x", namespace = "", uid = "", resource_version = "", version = 0, labels = "",
       text = '{"metadata":{"name":"x"}}' }, native.read('{"metadata":{"name":"x"}}'))
