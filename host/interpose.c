@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -39,17 +40,58 @@ int accept(int listener, __SOCKADDR_ARG address, socklen_t *restrict size) {
     return front_accept(address.__sockaddr__, size, &result) ? result : accept4(listener, address, size, 0);
 }
 
-static _Thread_local const char *request_buffer;
+/* Of one thread: what lies in civetweb's buffer, before it cuts it up. */
+struct received {
+    uintptr_t buffer;
+    size_t length;
+    char bytes[REQUEST_BUFFER_BYTES];
+};
 
-const char *received_request(void) {
-    return request_buffer;
+static pthread_key_t received_key;
+static pthread_once_t received_once = PTHREAD_ONCE_INIT;
+
+static void make_received_key(void) {
+    pthread_key_create(&received_key, free);
 }
 
-/* A thread of civetweb's keeps its buffer for life, and begins by filling it. */
-ssize_t recv(int descriptor, void *data, size_t length, int flags) {
-    if (!request_buffer)
-        request_buffer = data;
-    return recvfrom(descriptor, data, front_receive(length), flags, NULL, NULL);
+static struct received *received_get(void) {
+    pthread_once(&received_once, make_received_key);
+    return pthread_getspecific(received_key);
+}
+
+void received_keep(void) {
+    struct received *received = received_get();
+    if (received || !(received = malloc(sizeof *received)))
+        return;
+    received->buffer = 0;
+    received->length = 0;
+    if (pthread_setspecific(received_key, received) != 0)
+        free(received);
+}
+
+struct span received_request(void) {
+    const struct received *received = received_get();
+    return received ? (struct span){received->bytes, received->length} : (struct span){"", 0};
+}
+
+/* civetweb fills its buffer from the start for each request, since front_receive gives it no more than one; a thread
+   keeps that buffer for life, and begins with it. What goes elsewhere belongs to bodies and upstreams. */
+static void keep(struct received *received, const char *data, size_t length) {
+    if (!received->buffer)
+        received->buffer = (uintptr_t)data;
+    size_t at = (uintptr_t)data - received->buffer;
+    if (at > received->length || length > sizeof received->bytes - at)
+        return;
+    memcpy(received->bytes + at, data, length);
+    received->length = at + length;
+}
+
+ssize_t recv(int descriptor, void *data, size_t size, int flags) {
+    ssize_t length = recvfrom(descriptor, data, front_receive(size), flags, NULL, NULL);
+    struct received *received = received_get();
+    if (received && length > 0)
+        keep(received, data, (size_t)length);
+    return length;
 }
 
 int shutdown(int descriptor, int how) {

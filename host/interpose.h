@@ -3,7 +3,13 @@
 #ifndef HOST_INTERPOSE_H
 #define HOST_INTERPOSE_H
 
-/* Where civetweb keeps this thread's requests: each begins there. NULL before anything was received. */
-const char *received_request(void);
+#include "bytes.h"
+
+enum { REQUEST_BUFFER_BYTES = 16384 }; /* of civetweb's, for the head of a request */
+
+/* From here on this thread, one of civetweb's, keeps what it receives; when memory is exhausted it does not. */
+void received_keep(void);
+/* The request that this thread handles, as it was received: its head, and whatever of its body came with it. */
+struct span received_request(void);
 
 #endif

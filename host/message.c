@@ -11,12 +11,16 @@ const char *request_header(const struct request *request, const char *name) {
     return NULL;
 }
 
+bool header_name_byte(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
 bool header_name_valid(const char *text) {
-    static const char others[] = "!#$%&'*+-.^_`|~";
     if (!*text)
         return false;
     for (const char *c = text; *c; c++)
-        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr(others, *c)))
+        if (!header_name_byte(*c))
             return false;
     return true;
 }

@@ -44,6 +44,7 @@ struct request {
 
 /* Can text be a header's name? (token, RFC 9110 5.6.2) */
 bool header_name_valid(const char *text);
+bool header_name_byte(char c);
 
 /* NULL when the request has no such header. */
 const char *request_header(const struct request *request, const char *name);

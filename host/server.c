@@ -265,13 +265,6 @@ static void handle(struct mg_connection *connection, struct server *server, stru
     struct header headers[MG_MAX_HEADERS];
     for (int i = 0; i < info->num_headers; i++)
         headers[i] = (struct header){info->http_headers[i].name, info->http_headers[i].value};
-    struct wire_request wire = {.start = received_request(),
-                                .method = info->request_method,
-                                .target = info->request_uri,
-                                .query = info->query_string,
-                                .version = info->http_version,
-                                .headers = headers,
-                                .header_count = (size_t)info->num_headers};
     char path[MAX_TARGET_BYTES];
     struct request request = {.method = info->request_method,
                               .path = path,
@@ -287,8 +280,10 @@ static void handle(struct mg_connection *connection, struct server *server, stru
     front_request(call->deadline_ms);
     struct response *response = &worker->response;
     struct wire_refusal refusal;
-    uint64_t length;
-    bool understood = wire_check(&wire, &length, &refusal);
+    struct wire_head head;
+    bool understood = wire_check(received_request(), &head, &refusal);
+    if (understood && head.header_count != (size_t)info->num_headers)
+        understood = (refusal = (struct wire_refusal){400, "bad_request", "A header field is malformed."}, false);
     if (understood && strlen(info->request_uri) >= sizeof path)
         understood = (refusal = (struct wire_refusal){414, "bad_request", "The path is too long."}, false);
     if (understood && !wire_decode_path(info->request_uri, path, sizeof path))
@@ -297,10 +292,10 @@ static void handle(struct mg_connection *connection, struct server *server, stru
     if (!understood) {
         response_problem(response, refusal.status, refusal.error, refusal.message, call->request_id);
         response->close = true;
-    } else if (!read_body(connection, server, worker, length, &request)) {
+    } else if (!read_body(connection, server, worker, head.content_length, &request)) {
         response->close = unread = true;
     } else {
-        request.body = (struct span){length ? worker->body.data : "", (size_t)length};
+        request.body = (struct span){head.content_length ? worker->body.data : "", (size_t)head.content_length};
         server->options.handle(server->options.context, &request, response);
         handled = true;
         if (response->failed)
@@ -394,6 +389,8 @@ static void *on_thread(const struct mg_context *context, int type) {
     const struct server *server = mg_get_user_data(context);
     if (type == 0)
         front_listen(server->front);
+    else if (type == 1) /* it serves connections */
+        received_keep();
     return NULL;
 }
 
@@ -453,15 +450,18 @@ struct server *server_start(const struct server_options *options, struct buffer 
         free(server);
         return NULL;
     }
-    char threads[16], timeout[32];
+    char threads[16], timeout[32], request_buffer[16];
     snprintf(threads, sizeof threads, "%d", options->threads);
     snprintf(timeout, sizeof timeout, "%lld", (long long)options->request_timeout_ms);
+    snprintf(request_buffer, sizeof request_buffer, "%d", REQUEST_BUFFER_BYTES);
     const char *settings[] = {"listening_ports",
                               options->listen,
                               "num_threads",
                               threads,
                               "listen_backlog",
                               LISTEN_BACKLOG,
+                              "max_request_size",
+                              request_buffer,
                               "request_timeout_ms",
                               timeout,
                               "enable_keep_alive",

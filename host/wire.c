@@ -5,99 +5,138 @@
 #include <strings.h>
 #include <sys/random.h>
 
+enum { MOST_HEADERS = 63 }; /* civetweb drops what follows the 64th without a word */
+
 static bool refuse(struct wire_refusal *refusal, int status, const char *error, const char *message) {
     *refusal = (struct wire_refusal){status, error, message};
     return false;
 }
 
-/* Were all bytes between the request line and the blank line taken into account? civetweb stops without a word at its
-   64th header, at a folded line and at a name that begins with a byte above 126, and takes bare LF and blanks before
-   the colon. What it has parsed it has cut with '\0', so every header must follow the one before it closely, and the
-   blank line ("\r", its "\n" cut to '\0') the last one. */
-static bool headers_complete(const struct wire_request *request) {
-    const char *expected = request->version + strlen(request->version) + 2;
-    for (size_t i = 0; i < request->header_count; i++) {
-        const char *name = request->headers[i].name, *value = request->headers[i].value;
-        const char *colon = name + strlen(name);
-        if (name != expected || (value > colon + 1 && colon[1] == '\0'))
-            return false;
-        const char *end = value + strlen(value);
-        if (end[1] != '\0') /* bare LF */
-            return false;
-        expected = end + 2;
-    }
-    return expected[0] == '\r' && expected[1] == '\0';
-}
+/* ---- The head's bytes ---- */
 
-/* civetweb skips blanks before the method, but a blank line among them is the end of the head when it looks for where
-   the body begins: it would read the head again as the body, and the body as the next request. One line end is left
-   over by old clients (RFC 9112 2.2) and does no harm. */
-static bool begins_exactly(const struct wire_request *request) {
-    const char *start = request->start;
-    return start &&
-           (request->method == start || (request->method == start + 2 && start[0] == '\r' && start[1] == '\n'));
-}
+struct cursor {
+    const char *at, *end;
+};
 
-static bool request_line_exact(const struct wire_request *request) {
-    const char *target_end =
-        request->query ? request->query + strlen(request->query) : request->target + strlen(request->target);
-    return request->target == request->method + strlen(request->method) + 1 &&
-           request->version == target_end + 1 + strlen("HTTP/");
-}
-
-static bool content_length_value(const char *text, uint64_t *out) {
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 18 || text[digits] != '\0')
+static bool take(struct cursor *cursor, const char *text) {
+    size_t length = strlen(text);
+    if ((size_t)(cursor->end - cursor->at) < length || memcmp(cursor->at, text, length) != 0)
         return false;
-    uint64_t value = 0;
-    for (size_t i = 0; i < digits; i++)
-        value = value * 10 + (uint64_t)(text[i] - '0');
-    *out = value;
+    cursor->at += length;
     return true;
 }
 
-bool wire_check(const struct wire_request *request, uint64_t *content_length, struct wire_refusal *refusal) {
-    size_t hosts = 0, lengths = 0, encodings = 0;
-    *content_length = 0;
-    if (request->header_count == 0)
-        return refuse(refusal, 400, "bad_request", "The request has no Host header.");
-    if (!begins_exactly(request))
-        return refuse(refusal, 400, "bad_request", "Something stands before the request line.");
-    if (!request_line_exact(request))
+static struct span take_while(struct cursor *cursor, bool (*wanted)(char)) {
+    const char *from = cursor->at;
+    while (cursor->at < cursor->end && wanted(*cursor->at))
+        cursor->at++;
+    return (struct span){from, (size_t)(cursor->at - from)};
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+static bool is_visible(char c) {
+    return c > ' ' && c < 0x7f;
+}
+
+static bool is_value_byte(char c) {
+    return ((unsigned char)c >= ' ' && c != 0x7f) || c == '\t';
+}
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static bool is_named(struct span name, const char *wanted) {
+    return name.length == strlen(wanted) && strncasecmp(name.data, wanted, name.length) == 0;
+}
+
+/* ---- Its lines ---- */
+
+static bool read_request_line(struct cursor *cursor, struct wire_refusal *refusal) {
+    /* Old clients leave a line end behind a body (RFC 9112 2.2). Of more, civetweb would make a request of its own. */
+    take(cursor, "\r\n");
+    if (!take_while(cursor, header_name_byte).length || !take(cursor, " "))
         return refuse(refusal, 400, "bad_request", "The request line is malformed.");
-    if (!headers_complete(request)) {
-        if (request->header_count >= 64)
-            return refuse(refusal, 431, "bad_request", "The request has more than 63 header fields.");
+    bool path = cursor->at < cursor->end && *cursor->at == '/';
+    if (!take_while(cursor, is_visible).length || !take(cursor, " HTTP/1.") ||
+        !(take(cursor, "1\r\n") || take(cursor, "0\r\n")))
+        return refuse(refusal, 400, "bad_request", "The request line is malformed.");
+    return path || refuse(refusal, 400, "bad_request", "The request target must be a path.");
+}
+
+static bool read_host(struct span value) {
+    if (!value.length)
+        return false;
+    for (size_t i = 0; i < value.length; i++)
+        if (strchr(" \t,/@?#", value.data[i]))
+            return false;
+    return true;
+}
+
+static bool read_content_length(struct span value, uint64_t *out) {
+    if (value.length == 0 || value.length > 18)
+        return false;
+    *out = 0;
+    for (size_t i = 0; i < value.length; i++) {
+        if (!is_digit(value.data[i]))
+            return false;
+        *out = *out * 10 + (uint64_t)(value.data[i] - '0');
+    }
+    return true;
+}
+
+struct framing {
+    size_t hosts, lengths, encodings;
+};
+
+static bool read_header(struct cursor *cursor, struct wire_head *head, struct framing *framing,
+                        struct wire_refusal *refusal) {
+    struct span name = take_while(cursor, header_name_byte);
+    bool named = name.length && take(cursor, ":");
+    take_while(cursor, is_blank);
+    struct span value = take_while(cursor, is_value_byte);
+    if (!named || !take(cursor, "\r\n"))
         return refuse(refusal, 400, "bad_request", "A header field is malformed.");
+    if (++head->header_count > MOST_HEADERS)
+        return refuse(refusal, 431, "bad_request", "The request has more than 63 header fields.");
+    if (is_named(name, "Host")) {
+        framing->hosts++;
+        return read_host(value) || refuse(refusal, 400, "bad_request", "The Host header is malformed.");
     }
-    if (request->target[0] != '/')
-        return refuse(refusal, 400, "bad_request", "The request target must be a path.");
-    for (size_t i = 0; i < request->header_count; i++) {
-        const struct header *header = &request->headers[i];
-        if (!header_name_valid(header->name))
-            return refuse(refusal, 400, "bad_request", "A header field's name is malformed.");
-        if (strcasecmp(header->name, "Host") == 0) {
-            hosts++;
-            if (!header->value[0] || strpbrk(header->value, " \t,/@?#"))
-                return refuse(refusal, 400, "bad_request", "The Host header is malformed.");
-        } else if (strcasecmp(header->name, "Transfer-Encoding") == 0) {
-            encodings++;
-        } else if (strcasecmp(header->name, "Content-Length") == 0) {
-            lengths++;
-            if (!content_length_value(header->value, content_length))
-                return refuse(refusal, 400, "bad_request", "The Content-Length header is not a plain number.");
-        }
+    if (is_named(name, "Content-Length")) {
+        framing->lengths++;
+        return read_content_length(value, &head->content_length) ||
+               refuse(refusal, 400, "bad_request", "The Content-Length header is not a plain number.");
     }
-    if (hosts != 1)
+    framing->encodings += is_named(name, "Transfer-Encoding");
+    return true;
+}
+
+bool wire_check(struct span received, struct wire_head *head, struct wire_refusal *refusal) {
+    struct cursor cursor = {received.data, received.data + received.length};
+    struct framing framing = {0};
+    *head = (struct wire_head){0};
+    if (!read_request_line(&cursor, refusal))
+        return false;
+    while (!take(&cursor, "\r\n"))
+        if (!read_header(&cursor, head, &framing, refusal))
+            return false;
+    head->length = (size_t)(cursor.at - received.data);
+    if (framing.hosts != 1)
         return refuse(refusal, 400, "bad_request", "The request must have exactly one Host header.");
-    if (lengths > 1)
+    if (framing.lengths > 1)
         return refuse(refusal, 400, "bad_request", "The request has more than one Content-Length header.");
-    if (encodings && lengths)
+    if (framing.encodings && framing.lengths)
         return refuse(refusal, 400, "bad_request", "The request has both Transfer-Encoding and Content-Length.");
-    if (encodings)
+    if (framing.encodings)
         return refuse(refusal, 411, "length_required", "Send the body with a Content-Length, not in chunks.");
     return true;
 }
+
+/* ---- How much there is of it ---- */
 
 /* The value of the line's field when it has that name, else NULL. */
 static const char *field_value(const char *line, size_t length, const char *name) {
@@ -119,7 +158,7 @@ static uint64_t leading_number(const char *text, const char *end) {
 enum wire_measured wire_measure(const char *data, size_t length, size_t *header, uint64_t *body) {
     uint64_t promised = 0;
     bool asked_for = false;
-    /* See begins_exactly: with anything else in front civetweb shall not even begin. */
+    /* As read_request_line has it: with anything else in front civetweb shall not even begin. */
     size_t line = length >= 2 && data[0] == '\r' && data[1] == '\n' ? 2 : 0;
     if (length > line && data[line] <= ' ' && !(length == 1 && data[0] == '\r'))
         return WIRE_BROKEN;
@@ -143,6 +182,8 @@ enum wire_measured wire_measure(const char *data, size_t length, size_t *header,
     }
     return WIRE_PART;
 }
+
+/* ---- Parts of it ---- */
 
 static int hex_digit(char c) {
     if (c >= '0' && c <= '9')

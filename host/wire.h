@@ -5,15 +5,10 @@
 
 #include "message.h"
 
-/* A request as civetweb parsed it: pointers into its own request buffer, whose bytes betray what it dropped. */
-struct wire_request {
-    const char *start; /* of the buffer */
-    const char *method;
-    const char *target;  /* as sent, cut at '?' */
-    const char *query;   /* NULL when the target had no '?' */
-    const char *version; /* "1.1" */
-    const struct header *headers;
+struct wire_head {
+    size_t length; /* up to where the body begins */
     size_t header_count;
+    uint64_t content_length; /* 0 when there is no body */
 };
 
 struct wire_refusal {
@@ -22,8 +17,9 @@ struct wire_refusal {
     const char *message;
 };
 
-/* False with a refusal when the request is ambiguous. *content_length is 0 when it has no body. */
-bool wire_check(const struct wire_request *request, uint64_t *content_length, struct wire_refusal *refusal);
+/* Reads the head of the request that received begins with: untouched bytes, since civetweb leaves no trace of much that
+   it lets through. False with a refusal when it is ambiguous or anything but what the RFC's grammar allows. */
+bool wire_check(struct span received, struct wire_head *head, struct wire_refusal *refusal);
 
 /* How much of a request is there, before anything else is known of it. */
 enum wire_measured { WIRE_PART, WIRE_HEADER, WIRE_BROKEN };

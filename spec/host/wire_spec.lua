@@ -37,6 +37,13 @@ describe("host/wire: requests", function()
     end
   end)
 
+  it("are refused when their version ends its line oddly", function()
+    for _, line_end in ipairs { "\r\r", "\r ", "\n ", "\n\r", "\n" } do
+      assert_refused(400, "GET / HTTP/1.1" .. line_end .. "Content-Length: 5\r\nHost: a\r\n\r\n")
+    end
+    assert_taken(0, head("GET /HTTP/1.1 HTTP/1.1", HOST, "Via: HTTP/1.1"))
+  end)
+
   it("are refused when headers were dropped on the way", function()
     assert_refused(400, head(GET, HOST, "X-Folded: a", "\tb", "Content-Length: 5"))
     assert_refused(400, head(GET, HOST, "X-Folded: a", " b"))

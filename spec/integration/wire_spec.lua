@@ -64,6 +64,7 @@ local REFUSED <const> = {
   { "a bare LF behind a value", "GET / HTTP/1.1\r\n" .. HOST .. "X-Odd: a\nX: b\r\n\r\n", 400 },
   { "a bare LF behind the request line", "GET / HTTP/1.1\n" .. HOST .. "\r\n", 400 },
   { "bare LFs alone", "GET / HTTP/1.1\nHost: service\n\n", 400 },
+  { "bare LFs, and what CR LF leaves behind them", "GET / HTTP/1.1\r\nHost: service\n\n\r\0", 400 },
   { "a blank line of bare LF", "GET / HTTP/1.1\r\n" .. HOST .. "\n" .. SMUGGLED, 400 },
   { "a blank line before the headers", "GET / HTTP/1.1\r\n\r\n" .. HOST .. "\r\n", 400 },
 
@@ -125,6 +126,10 @@ local REFUSED <const> = {
 
   { "a blank line in front", "\r\n\r\nGET / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
   { "bare line feeds in front", "\n\nGET / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
+  { "a request line that ends in CR CR", "GET / HTTP/1.1\r\r" .. HOST .. "\r\n", 400 },
+  { "a request line that ends in LF and a blank", "POST / HTTP/1.1\n Content-Length: 5\r\n" .. HOST .. "\r\n", 400 },
+  { "a request line that ends in CR and a blank", "GET / HTTP/1.1\r " .. HOST .. "\r\n", 400 },
+  { "a request line that ends in LF CR", "GET / HTTP/1.0\n\r" .. HOST .. "\r\n", 400 },
   { "blanks in front", "   GET / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
 
   { "an expectation that nobody can meet", "POST / HTTP/1.1\r\n" .. HOST
@@ -246,6 +251,31 @@ describe("the wire:", function()
       assert.equal("400", answer:match "^HTTP/1%.1 (%d%d%d) ")
       assert.equal(1, answers_in(answer), answer)
     end
+  end)
+
+  it("sees an odd line end that comes in two parts, or behind another request", function()
+    local good, odd = "GET /x HTTP/1.1\r\n" .. HOST .. "\r\n", "GET /y HTTP/1.1\r\r" .. HOST .. "\r\n"
+    for cut = #"GET /y HTTP/1", #"GET /y HTTP/1.1\r\r" do
+      local connection = rawsocket.connect(port)
+      connection:send(good)
+      assert.equal(200, connection:response().status)
+      connection:send(odd:sub(1, cut))
+      socket.sleep(0.05)
+      connection:send(odd:sub(cut + 1) .. SMUGGLED)
+      local answer, why = connection:rest(5)
+      assert.equal("closed", why)
+      assert.equal("400", answer:match "^HTTP/1%.1 (%d%d%d) ")
+      assert.equal(1, answers_in(answer), answer)
+      connection:close()
+    end
+    local answer = exchange(good .. good:gsub("\r\n", "\r\r", 1) .. SMUGGLED)
+    assert.is_nil(answer:find("smuggled", 1, true))
+    assert.is_truthy(answer:find "HTTP/1%.1 400 ")
+    -- The next connection of the same thread knows nothing of it.
+    local connection = rawsocket.connect(port)
+    connection:send(good)
+    assert.equal(200, connection:response().status)
+    connection:close()
   end)
 
   it("overlooks one line end in front of a request, which old clients send behind a body", function()

@@ -1,87 +1,25 @@
-/* `require "native.wire"`: host/wire.h, fed with what civetweb makes of a request's head. */
+/* `require "native.wire"`: host/wire.h. */
 #include <lauxlib.h>
 #include <string.h>
 
 #include "wire.h"
 
-enum { MOST_HEADERS = 64 }; /* civetweb's own bound */
+enum { MOST_HEADERS = 64 };
 
 int luaopen_native_wire(lua_State *L);
 
-static bool is_name_byte(char c) {
-    return c > ' ' && c != 0x7f && c != ':';
-}
-
-/* Ends the word at *cursor where civetweb does, and goes on to the next one. */
-static char *cut_word(char **cursor) {
-    char *word = *cursor;
-    *cursor += strcspn(word, " \t\r\n\v\f");
-    while (**cursor && strchr(" \t\r\n\v\f", **cursor))
-        *(*cursor)++ = '\0';
-    return word;
-}
-
-/* One header line; false where civetweb stops to look for more, which it does without a word. */
-static bool cut_header(char **cursor, struct header *header) {
-    char *c = *cursor;
-    header->name = c;
-    while (is_name_byte(*c))
-        c++;
-    if (c == *cursor)
-        return false;
-    while (*c == ' ')
-        *c++ = '\0';
-    if (*c != ':')
-        return false;
-    *c++ = '\0';
-    header->value = c += strspn(c, " \t");
-    c += strcspn(c, "\r\n");
-    if (*c == '\r') {
-        *c++ = '\0';
-        if (*c != '\n')
-            return false;
-    }
-    if (*c)
-        *c++ = '\0';
-    *cursor = c;
-    return true;
-}
-
-static void cut(char *head, size_t length, struct wire_request *request, struct header *headers) {
-    head[length - 1] = '\0';
-    char *cursor = head + strspn(head, " \t\r\n\v\f");
-    request->start = head;
-    request->method = cut_word(&cursor);
-    char *target = cut_word(&cursor);
-    char *version = cut_word(&cursor);
-    request->version = version + strlen("HTTP/");
-    request->target = target;
-    char *query = strchr(target, '?');
-    if (query)
-        *query++ = '\0';
-    request->query = query;
-    request->headers = headers;
-    while (request->header_count < MOST_HEADERS && cut_header(&cursor, &headers[request->header_count])) {
-        request->header_count++;
-        if (*cursor == '\r' || *cursor == '\n' || *cursor == '\0')
-            break;
-    }
-}
-
-/* check(head) -> content length; or nil, status, error. head ends with its blank line. */
+/* check(bytes) -> content length, length of the head; or nil, status, error */
 static int f_check(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
-    char *head = lua_newuserdatauv(L, length + 1, 0);
-    memcpy(head, text, length + 1);
-    struct header headers[MOST_HEADERS];
-    struct wire_request request = {0};
-    cut(head, length, &request, headers);
-    uint64_t content_length;
+    char *copy = lua_newuserdatauv(L, length ? length : 1, 0); /* of exactly its length, for the sanitizer */
+    memcpy(copy, text, length);
+    struct wire_head head;
     struct wire_refusal refusal;
-    if (wire_check(&request, &content_length, &refusal)) {
-        lua_pushinteger(L, (lua_Integer)content_length);
-        return 1;
+    if (wire_check((struct span){copy, length}, &head, &refusal)) {
+        lua_pushinteger(L, (lua_Integer)head.content_length);
+        lua_pushinteger(L, (lua_Integer)head.length);
+        return 2;
     }
     lua_pushnil(L);
     lua_pushinteger(L, refusal.status);
