@@ -73,11 +73,10 @@ static void count(struct kube_watch *watch, uint64_t *counter) {
 
 /* verb: what was tried, "list" or "watch". */
 static void note_trouble(struct kube_watch *watch, const char *verb, const struct kube_failure *failure) {
-    const struct kube_resource *resource = watch->resource;
     char text[sizeof watch->error];
     if (failure->code == KUBE_FORBIDDEN)
-        snprintf(text, sizeof text, "missing the right to %s %s.%s in namespace %s: %.256s", verb, resource->plural,
-                 resource->group, resource->namespace, failure->message);
+        snprintf(text, sizeof text, "missing the right to %s %s in namespace %s: %.256s", verb,
+                 watch->metrics.group_resource, watch->resource->namespace, failure->message);
     else
         snprintf(text, sizeof text, "%s: %.400s", kube_code_name(failure->code), failure->message);
     watch->wait_s = failure->retry_after;
@@ -85,7 +84,7 @@ static void note_trouble(struct kube_watch *watch, const char *verb, const struc
     memcpy(watch->error, text, sizeof text);
     pthread_mutex_unlock(&watch->mutex);
     kube_watch_metrics_trouble(&watch->metrics, verb, kube_code_name(failure->code));
-    log_line(LOG_WARN, "cannot %s %s: %s", verb, resource->plural, text);
+    log_line(LOG_WARN, "cannot %s %s: %s", verb, watch->resource->plural, text);
 }
 
 /* ---- Pauses ---- */
