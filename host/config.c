@@ -230,6 +230,10 @@ const struct setting config_settings[] = {
     {"DRAIN_SECONDS", "5",
      "after SIGTERM, how long to serve on while not ready, so that no new callers are sent here, 0 to 300", &number,
      MEMBER(drain_seconds), 0, 300},
+    {"MAX_REQUESTS", "128", "requests worked on at once, beyond which callers are told to try again, 1 to 1000",
+     &number, MEMBER(max_requests), 1, 1000},
+    {"MAX_REQUESTS_PER_CALLER", "64", "of these, how many may be one credential's, 1 to 1000", &number,
+     MEMBER(max_requests_per_caller), 1, 1000},
     {0},
 };
 

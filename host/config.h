@@ -28,6 +28,8 @@ struct config {
     long request_timeout_seconds;
     long kube_max_stale_seconds;
     long drain_seconds;
+    long max_requests;
+    long max_requests_per_caller;
 };
 
 struct setting_kind;

@@ -15,8 +15,9 @@
 #include "state_metrics.h"
 
 enum {
-    SERVICE_THREADS = 128, /* a kept-alive connection holds one, idle or not */
-    ADMIN_THREADS = 16,    /* so that a few clients that never finish asking keep no probe waiting */
+    SPARE_THREADS = 64, /* beyond the requests that are worked on: to refuse more, and for callers that take time to
+                           send a large body or to take their answer */
+    ADMIN_THREADS = 16, /* so that a few clients that never finish asking keep no probe waiting */
     ADMIN_TIMEOUT_MS = 2000,
     ADMIN_MAX_BODY_BYTES = 4096, /* nothing here takes one, and says so */
     MAX_BODY_BYTES = 64 * 1024,
@@ -28,12 +29,13 @@ enum {
 const struct profile serve_profile = {
     .entry = "scripts.app",
     .limits = {.memory_bytes = 32 * 1024 * 1024, .cpu_soft_ms = 50, .cpu_hard_ms = 250},
-    .max_states = SERVICE_THREADS,
+    .max_states = 1,
 };
 
 struct serve {
     const struct config *config;
     struct host host;
+    struct profile profile;
     struct bundle_source sources[SOURCES];
     struct service *service;
     struct reload *reload;
@@ -54,7 +56,7 @@ struct bundle *serve_bundle(const struct config *config, struct buffer *error) {
 
 static bool load_rules(struct serve *serve, struct buffer *error) {
     const struct reload_options options = {.host = &serve->host,
-                                           .profile = &serve_profile,
+                                           .profile = &serve->profile,
                                            .sources = serve->sources,
                                            .source_count = SOURCES,
                                            .proof = {.examples_optional = serve->config->policy_examples_optional},
@@ -76,13 +78,17 @@ static void log_settings(const struct serve *serve) {
     log_line(LOG_INFO, "kubernetes: %s", kube_describe(serve->host.kube));
 }
 
+static int threads(const struct config *config) {
+    return (int)config->max_requests + SPARE_THREADS;
+}
+
 static bool start_services(struct serve *serve, lookup_function *lookup, struct buffer *error) {
     char text[512] = "";
     serve->host.cache = cache_new(CACHE_ENTRIES, CACHE_BYTES);
     serve->host.http = http_client_new();
     serve->service = service_new(&serve->host);
     if (!state_metrics_start() || !serve->host.cache || !serve->host.http || !serve->service ||
-        !service_metrics_start(&serve->host, service_load(serve->service), SERVICE_THREADS)) {
+        !service_metrics_start(&serve->host, service_load(serve->service), threads(serve->config))) {
         buffer_text(error, "out of memory");
         return false;
     }
@@ -106,7 +112,7 @@ static bool start_servers(struct serve *serve, struct buffer *error) {
                                          .handle = service_handle_admin,
                                          .context = serve->service};
     const struct server_options service = {.listen = serve->config->listen,
-                                           .threads = SERVICE_THREADS,
+                                           .threads = threads(serve->config),
                                            .max_body_bytes = MAX_BODY_BYTES,
                                            .request_timeout_ms = serve->config->request_timeout_seconds * 1000,
                                            .handle = service_handle,
@@ -131,6 +137,8 @@ struct serve *serve_open(const struct config *config, lookup_function *lookup, s
     }
     serve->config = config;
     serve->host.config = config;
+    serve->profile = serve_profile;
+    serve->profile.max_states = (int)config->max_requests;
     find_sources(config, serve->sources);
     if (!decision_log_open(config->decision_log, config->decision_sample_rate, error) ||
         !start_services(serve, lookup, error)) {

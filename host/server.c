@@ -22,7 +22,7 @@
 enum {
     STALLED_SHARE = 4, /* a fourth of the threads may wait for their peers */
     MAX_TARGET_BYTES = 8192,
-    WRITE_BATCH_BYTES = 256 * 1024,
+    WRITE_BATCH_BYTES = 64 * 1024,
     STOP_POLL_MS = 10,
     STOP_QUIET_MS = 100,  /* open connections are closed once nothing has come on any of them for so long */
     STOP_GRACE_MS = 1000, /* to send the answer of a request that used all its time */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "access.h"
+#include "admission.h"
+#include "config.h"
 #include "host.h"
 #include "kube_cache.h"
 #include "metrics.h"
@@ -17,16 +19,21 @@ struct service {
     struct reload *reload;
     atomic_bool draining;
     struct access access;
+    struct admission *admission;
     struct server_load load;
 };
 
 struct service *service_new(struct host *host) {
     struct service *service = calloc(1, sizeof *service);
-    if (!service || !(service->slot = slot_new())) {
-        free(service);
+    if (!service)
+        return NULL;
+    service->host = host;
+    service->slot = slot_new();
+    service->admission = admission_new(host->config->max_requests, host->config->max_requests_per_caller);
+    if (!service->slot || !service->admission) {
+        service_free(service);
         return NULL;
     }
-    service->host = host;
     access_open(&service->access);
     return service;
 }
@@ -35,6 +42,7 @@ void service_free(struct service *service) {
     if (!service)
         return;
     slot_free(service->slot);
+    admission_free(service->admission);
     free(service);
 }
 
@@ -133,10 +141,7 @@ static bool answer_probe(struct service *service, const struct request *request,
     return true;
 }
 
-void service_handle(void *context, const struct request *request, struct response *response) {
-    struct service *service = context;
-    if (answer_probe(service, request, response, false))
-        return;
+static void answer(struct service *service, const struct request *request, struct response *response) {
     struct generation *generation = slot_acquire(service->slot);
     if (!generation) {
         struct buffer text = {0};
@@ -152,6 +157,16 @@ void service_handle(void *context, const struct request *request, struct respons
     generation_serve(generation, request, response);
     response_header(response, "X-Policy-Revision", revision);
     generation_release(generation);
+}
+
+void service_handle(void *context, const struct request *request, struct response *response) {
+    struct service *service = context;
+    uint64_t caller;
+    if (answer_probe(service, request, response, false) ||
+        !admission_enter(service->admission, request, response, &caller))
+        return;
+    answer(service, request, response);
+    admission_leave(service->admission, caller);
 }
 
 static void answer_metrics(struct service *service, struct response *response) {

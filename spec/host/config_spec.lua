@@ -43,6 +43,8 @@ describe("host/config", function()
       REQUEST_TIMEOUT_SECONDS = 10,
       KUBE_MAX_STALE_SECONDS = 5,
       DRAIN_SECONDS = 5,
+      MAX_REQUESTS = 128,
+      MAX_REQUESTS_PER_CALLER = 64,
     }, read({}))
   end)
 
@@ -123,6 +125,7 @@ describe("host/config", function()
   it("reads numbers strictly and within their range", function()
     for name, range in pairs {
       IDENTITY_TTL_SECONDS = { 0, 3600 }, REQUEST_TIMEOUT_SECONDS = { 1, 60 }, KUBE_MAX_STALE_SECONDS = { 0, 3600 },
+      MAX_REQUESTS = { 1, 1000 }, MAX_REQUESTS_PER_CALLER = { 1, 1000 },
     } do
       local allowed = ("a whole number from %d to %d"):format(range[1], range[2])
       assert_value(range[1], name, tostring(range[1]))
