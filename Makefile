@@ -10,7 +10,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev \
   libyaml-dev libssl-dev lua-dkjson ca-certificates
 TEST_PACKAGES := clang-format-14 cppcheck lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml \
-  lua-filesystem curl openssl unzip debootstrap iproute2 nghttp2-proxy
+  lua-filesystem curl openssl unzip debootstrap iproute2 nghttp2-proxy python3-requests
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
