@@ -11,6 +11,9 @@ BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev l
   libyaml-dev libssl-dev lua-dkjson ca-certificates
 TEST_PACKAGES := clang-format-14 cppcheck lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml \
   lua-filesystem curl openssl unzip debootstrap iproute2 nghttp2-proxy python3-requests
+FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
+FUZZ_BUILD := build/fuzzing
+FUZZ_SECONDS ?= 60
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,8 +31,15 @@ lint: .deps-test ## the form of C and Lua, and what can be seen without running 
 	cppcheck -q -j 2 --std=c11 --enable=warning,performance,portability --inline-suppr \
 	  --library=spec/support/cppcheck.cfg --error-exitcode=1 -Ihost host
 
-test: lint build build/tools ## everything that must hold; SUITES="plain address thread" to choose
+test: lint build build/tools build-fuzz ## everything that must hold; SUITES="plain address thread" to choose
 	@spec/support/suites.sh $(SUITES)
+
+build-fuzz: .deps-build .deps-fuzz
+	@cmake -S . -B $(FUZZ_BUILD) -DFUZZ=ON -DCMAKE_C_COMPILER=clang-14 >/dev/null
+	@cmake --build $(FUZZ_BUILD) -j 2 --target fuzz -- --no-print-directory -s
+
+fuzz: build-fuzz .deps-test ## each fuzz target for FUZZ_SECONDS (60)
+	@lua5.4 spec/fuzz/run.lua $(FUZZ_BUILD) $(FUZZ_SECONDS)
 
 image-test: .deps-test ## follow the Dockerfile in a chroot and run the result
 	$(SUDO) flock --close $(IMAGE).lock lua5.4 spec/image/build.lua $(IMAGE)
@@ -48,10 +58,12 @@ endef
 	$(call install,$(BUILD_PACKAGES))
 .deps-test: Makefile
 	$(call install,$(TEST_PACKAGES))
+.deps-fuzz: Makefile
+	$(call install,$(FUZZ_PACKAGES))
 
 # helm, kubectl, promtool and Kubernetes' types, for the chart's specs.
 build/tools: spec/helm/tools.sh | .deps-test
 	spec/helm/tools.sh $@
 	@touch $@
 
-.PHONY: help build lint run test image-test
+.PHONY: help build build-fuzz lint run test fuzz image-test
