@@ -375,13 +375,13 @@ static int on_connection(const struct mg_connection *connection, void **data) {
     const struct server *server = mg_get_user_data(mg_get_context(connection));
     (void)data;
     front_open(server->front);
-    atomic_fetch_add(&server->load->connections, 1);
+    atomic_fetch_add(&server->load->threads, 1);
     return 0;
 }
 
 static void on_closed(const struct mg_connection *connection) {
     const struct server *server = mg_get_user_data(mg_get_context(connection));
-    atomic_fetch_sub(&server->load->connections, 1);
+    atomic_fetch_sub(&server->load->threads, 1);
     front_close();
 }
 

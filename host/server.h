@@ -10,8 +10,8 @@ struct server;
 
 /* What goes on in a server, for metrics. */
 struct server_load {
-    atomic_int connections; /* that hold a thread */
-    atomic_int requests;    /* between their first line and their answer's last byte */
+    atomic_int threads;  /* that have a connection */
+    atomic_int requests; /* between their first line and their answer's last byte */
 };
 
 struct server_options {

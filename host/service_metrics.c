@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "cache.h"
+#include "config.h"
 #include "host.h"
 #include "kube_cache.h"
 #include "metrics.h"
@@ -11,7 +12,7 @@
 static const struct host *host;
 static const struct server_load *load;
 
-enum { HITS, LOADS, WAITS, EVICTIONS, ENTRIES, BYTES, CONNECTIONS, CONNECTIONS_MAX, REQUESTS, FIGURES };
+enum { HITS, LOADS, WAITS, EVICTIONS, ENTRIES, BYTES, THREADS_BUSY, THREADS, REQUESTS, REQUESTS_MAX, FIGURES };
 
 static const struct {
     enum metric_type type;
@@ -26,10 +27,11 @@ static const struct {
                    "What the cache gave up for want of room."},
     [ENTRIES] = {METRIC_GAUGE, "rayclusterscaler_cache_entries", "What the cache holds."},
     [BYTES] = {METRIC_GAUGE, "rayclusterscaler_cache_bytes", "Size of what the cache holds."},
-    [CONNECTIONS] = {METRIC_GAUGE, "rayclusterscaler_connections", "Connections of callers; each holds a thread."},
-    [CONNECTIONS_MAX] = {METRIC_GAUGE, "rayclusterscaler_connections_max",
-                         "Connections of callers that are served at once; more have to wait."},
+    [THREADS_BUSY] = {METRIC_GAUGE, "rayclusterscaler_threads_busy", "Threads that have a caller's request to serve."},
+    [THREADS] = {METRIC_GAUGE, "rayclusterscaler_threads", "Threads that serve callers."},
     [REQUESTS] = {METRIC_GAUGE, "rayclusterscaler_requests_in_flight", "Requests that are being answered."},
+    [REQUESTS_MAX] = {METRIC_GAUGE, "rayclusterscaler_requests_max",
+                      "Requests that are worked on at once; those beyond are refused."},
 };
 
 static struct series *series[FIGURES];
@@ -45,7 +47,7 @@ static void collect(void *unused) {
     series_set(series[EVICTIONS], (double)statistics.evictions);
     series_set(series[ENTRIES], (double)statistics.entries);
     series_set(series[BYTES], (double)statistics.bytes);
-    series_set(series[CONNECTIONS], atomic_load(&load->connections));
+    series_set(series[THREADS_BUSY], atomic_load(&load->threads));
     series_set(series[REQUESTS], atomic_load(&load->requests));
 }
 
@@ -58,6 +60,7 @@ bool service_metrics_start(const struct host *the_host, const struct server_load
         if (!series[i])
             return false;
     }
-    series_set(series[CONNECTIONS_MAX], threads);
+    series_set(series[THREADS], threads);
+    series_set(series[REQUESTS_MAX], (double)host->config->max_requests);
     return metrics_on_collect(collect, NULL);
 }

@@ -1,4 +1,4 @@
-/* Figures of the service that are read when metrics are asked for: its callers' connections, the cache, the age of
+/* Figures of the service that are read when metrics are asked for: its threads, the cache, the age of
  * watches. */
 #ifndef HOST_SERVICE_METRICS_H
 #define HOST_SERVICE_METRICS_H

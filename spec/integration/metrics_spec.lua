@@ -155,20 +155,23 @@ describe("metrics", function()
     assert.equal(0, exposition.sum(metrics, "rayclusterscaler_cache_evictions_total"))
   end)
 
-  it("tell who holds threads", function()
-    local name <const> = "rayclusterscaler_connections"
-    assert.equal(128, exposition.sum(read(), "rayclusterscaler_connections_max"))
-    program.eventually(function() return exposition.sum(read(), name) == 0 end)
-    local connections = {}
-    for i = 1, 3 do
-      connections[i] = rawsocket.connect(here.service.port)
-      connections[i]:send "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-      connections[i]:response()
+  it("tell how many threads are busy, and with how many requests", function()
+    local function are(busy, requests)
+      program.eventually(function()
+        local metrics = read()
+        return exposition.sum(metrics, "rayclusterscaler_threads_busy") == busy
+          and exposition.sum(metrics, "rayclusterscaler_requests_in_flight") == requests
+      end, 10, ("%d busy threads, %d requests"):format(busy, requests))
     end
-    assert.equal(3, exposition.sum(read(), name))
-    assert.equal(0, exposition.sum(read(), "rayclusterscaler_requests_in_flight"))
-    for i = 1, 3 do connections[i]:close() end
-    program.eventually(function() return exposition.sum(read(), name) == 0 end)
+    assert.equal(128, exposition.sum(read(), "rayclusterscaler_requests_max"))
+    assert.is_true(exposition.sum(read(), "rayclusterscaler_threads") > 128)
+    are(0, 0)
+    here:fault { match = { kind = "principal" }, fault = { delay_ms = 1000 } }
+    local sent = {}
+    for i = 1, 3 do sent[i] = client.send(here.service.port, { path = LIST, token = here:person().token }) end
+    are(3, 3)
+    for i = 1, 3 do assert.equal(200, client.receive(sent[i]).status) end
+    are(0, 0)
   end)
 
   it("tell what runs, by which rules, in which states", function()
