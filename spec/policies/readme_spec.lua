@@ -13,7 +13,7 @@ describe("policies/README.md", function()
 
     it("shows a rule that passes its examples: " .. module .. " " .. count, function()
       local value = assert(load(code, "=README.md", "t"))()
-      assert.same({}, proof.policies({ { module = module, value = value } }, { contracts = rules.contracts }))
+      assert.same({}, proof.policies({ { module = module, value = value } }, { contracts = rules.contracts, checks = rules.checks }))
     end)
   end
 
