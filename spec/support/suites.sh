@@ -9,7 +9,8 @@ trap 'rm -rf "$scratch"' EXIT
 export TOTALS=$scratch/totals
 failed=0
 
-# run TITLE SPEC…: busted on these files or directories, in the build BUILD_DIR; preload is for its interpreter.
+# run TITLE SPEC…: busted on these files or directories, in the build BUILD_DIR; preload is for its interpreter, which
+# loads native modules, and not for what it starts (summary.lua).
 preload=
 run() {
   local title=$1 before after
@@ -43,11 +44,11 @@ sanitized() {
   make -s build BUILD="$BUILD_DIR" SANITIZE="$sanitizers" || exit 1
   local options="log_path=$scratch/reports/report:exitcode=99"
   export ASAN_OPTIONS=$options UBSAN_OPTIONS=$options:print_stacktrace=1 TSAN_OPTIONS=$options
+  preload=
   for library in "$@"; do
     preload="$preload $(gcc -print-file-name="$library")"
   done
   run "units ($sanitizers)" spec/host
-  preload=
   run "integration ($sanitizers)" spec/integration
 }
 
