@@ -13,7 +13,8 @@ describe("policies/README.md", function()
 
     it("shows a rule that passes its examples: " .. module .. " " .. count, function()
       local value = assert(load(code, "=README.md", "t"))()
-      assert.same({}, proof.policies({ { module = module, value = value } }, { contracts = rules.contracts, checks = rules.checks }))
+      local options = { contracts = rules.contracts, checks = rules.checks }
+      assert.same({}, proof.policies({ { module = module, value = value } }, options))
     end)
   end
 
