@@ -94,7 +94,7 @@ local function native_environment()
   return list
 end
 
---- Runs a command line to its end, 20 seconds at most. input is for its standard input; native says that it loads
+--- Runs a command line to its end, a minute at most: CPU time takes its time on a busy machine. input is for its standard input; native says that it loads
 --- native modules, and so what this process preloaded for them.
 ---@return string output both kinds
 ---@return integer? code
@@ -122,7 +122,7 @@ function processes.run(command, options)
   input:shutdown(function()
     input:close()
   end)
-  if not wait(20000, function()
+  if not wait(60000, function()
     return code and open == 0
   end) then
     process:kill("sigkill")
