@@ -94,8 +94,8 @@ local function native_environment()
   return list
 end
 
---- Runs a command line to its end, a minute at most: CPU time takes its time on a busy machine. input is for its standard input; native says that it loads
---- native modules, and so what this process preloaded for them.
+--- Runs a command line to its end, a minute at most: CPU time takes its time on a busy machine. input is for its
+--- standard input; native says that it loads native modules, and so what this process preloaded for them.
 ---@return string output both kinds
 ---@return integer? code
 function processes.run(command, options)
