@@ -14,6 +14,9 @@ TEST_PACKAGES := clang-format-14 cppcheck lua5.4 lua-busted lua-check lua-socket
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 FUZZ_BUILD := build/fuzzing
 FUZZ_SECONDS ?= 60
+BENCH_PACKAGES := wrk curl
+BENCH_SECONDS ?= 4
+BENCH_TURNS ?= 5
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,6 +44,10 @@ build-fuzz: .deps-build .deps-fuzz
 fuzz: build-fuzz .deps-test ## each fuzz target for FUZZ_SECONDS (60)
 	@lua5.4 spec/fuzz/run.lua $(FUZZ_BUILD) $(FUZZ_SECONDS)
 
+bench: build .deps-test .deps-bench ## the service beside its peers, as a table and build/bench.json
+	@cmake --build $(BUILD) --target bench_peer -- --no-print-directory -s
+	@BUILD_DIR=$(BUILD) lua5.4 spec/bench/run.lua $(BENCH_SECONDS) $(BENCH_TURNS)
+
 image-test: .deps-test ## follow the Dockerfile in a chroot and run the result
 	$(SUDO) flock --close $(IMAGE).lock lua5.4 spec/image/build.lua $(IMAGE)
 	$(SUDO) flock --close $(IMAGE).lock env IMAGE=$(IMAGE) $(BUSTED) --pattern=_check spec/image
@@ -58,6 +65,8 @@ endef
 	$(call install,$(BUILD_PACKAGES))
 .deps-test: Makefile
 	$(call install,$(TEST_PACKAGES))
+.deps-bench: Makefile
+	$(call install,$(BENCH_PACKAGES))
 .deps-fuzz: Makefile
 	$(call install,$(FUZZ_PACKAGES))
 
@@ -66,4 +75,4 @@ build/tools: spec/helm/tools.sh | .deps-test
 	spec/helm/tools.sh $@
 	@touch $@
 
-.PHONY: help build build-fuzz lint run test fuzz image-test
+.PHONY: help build build-fuzz lint run test bench fuzz image-test

@@ -48,16 +48,18 @@ end
 
 local count = 0
 
----@param options { arguments: string[], environment: table<string, string>?, directory: string }
+---@param options { arguments: string[], environment: table<string, string>?, directory: string, path: string? }
+---path: of another program
 function program.start(options)
   count = count + 1
   local self = setmetatable({}, program)
-  local stem = ("%s/%d-%s"):format(options.directory, count, options.arguments[1] or "none")
+  local name = options.path and options.path:match "[^/]+$" or options.arguments[1] or "none"
+  local stem = ("%s/%d-%s"):format(options.directory, count, name)
   self.stdout_path, self.stderr_path = stem .. ".stdout", stem .. ".stderr"
   local stdout = assert(uv.fs_open(self.stdout_path, "w", 384))
   local stderr = assert(uv.fs_open(self.stderr_path, "w", 384))
   local process, pid = uv.spawn("setpriv", {
-    args = { "--pdeathsig", "TERM", program.path, table.unpack(options.arguments) },
+    args = { "--pdeathsig", "TERM", options.path or program.path, table.unpack(options.arguments) },
     env = environment_of(options.environment, options.directory),
     stdio = { nil, stdout, stderr },
   }, function(code, signal)
