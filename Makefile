@@ -48,6 +48,9 @@ bench: build .deps-test .deps-bench ## the service beside its peers, as a table 
 	@cmake --build $(BUILD) --target bench_peer -- --no-print-directory -s
 	@BUILD_DIR=$(BUILD) lua5.4 spec/bench/run.lua $(BENCH_SECONDS) $(BENCH_TURNS)
 
+inject: build .deps-test ## 10,000 rounds of start, serve, reload, stop while the system fails at random
+	INJECT_ROUNDS=$${INJECT_ROUNDS:-10000} $(BUSTED) spec/integration/attack_injection_spec.lua
+
 image-test: .deps-test ## follow the Dockerfile in a chroot and run the result
 	$(SUDO) flock --close $(IMAGE).lock lua5.4 spec/image/build.lua $(IMAGE)
 	$(SUDO) flock --close $(IMAGE).lock env IMAGE=$(IMAGE) $(BUSTED) --pattern=_check spec/image
@@ -75,4 +78,4 @@ build/tools: spec/helm/tools.sh | .deps-test
 	spec/helm/tools.sh $@
 	@touch $@
 
-.PHONY: help build build-fuzz lint run test bench fuzz image-test
+.PHONY: help build build-fuzz lint run test bench fuzz inject image-test

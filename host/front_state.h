@@ -23,7 +23,7 @@ struct connection {
     int previous, next;
     int64_t deadline_ms; /* of waiting */
     int64_t since_ms;    /* ready or stalled */
-    int64_t stalled_ms;  /* altogether, for this request */
+    int64_t stalled_ms;  /* before that, for this request */
     size_t whole;        /* bytes of the request; 0: as many as came */
     bool begun;          /* something has come */
     bool body_waited;    /* the header is there, the deadline is the body's */

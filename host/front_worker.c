@@ -30,6 +30,7 @@ static _Thread_local struct {
     bool expired;
     size_t limit;        /* bytes of the request; what is behind them is the next one's */
     int64_t deadline_ms; /* of waits for the peer; 0: none */
+    int64_t stalled_ms;  /* waited for it in this request */
 } self = {.descriptor = -1, .parked = -1};
 
 void front_listen(struct front *front) {
@@ -123,7 +124,9 @@ static int wait_for_peer(struct pollfd *descriptor, int timeout_ms) {
     struct connection *connection = &front->connections[descriptor->fd];
     pthread_mutex_lock(&front->mutex);
     connection->since_ms = now;
+    connection->stalled_ms = self.stalled_ms;
     connection->writing = writing;
+    connection->cut = false;
     front_list_add(front, &front->stalled, descriptor->fd);
     if (front->stalled.count > front->options.max_stalled)
         make_room(front, now);
@@ -132,8 +135,8 @@ static int wait_for_peer(struct pollfd *descriptor, int timeout_ms) {
     int failure = errno;
     pthread_mutex_lock(&front->mutex);
     front_list_remove(front, descriptor->fd);
-    connection->stalled_ms += clock_monotonic_ms() - now;
     pthread_mutex_unlock(&front->mutex);
+    self.stalled_ms += clock_monotonic_ms() - now;
     errno = failure;
     return result;
 }
@@ -144,15 +147,18 @@ static int take_request(struct pollfd *descriptor, size_t bytes) {
     self.descriptor = descriptor->fd;
     self.limit = bytes;
     self.deadline_ms = 0;
+    self.stalled_ms = 0;
     descriptor->revents = POLLIN;
     return 1;
 }
 
 /* A connection of front.c's, with its request as far as that will ever come. */
 static int take_given(struct pollfd *descriptor) {
-    const struct connection *connection = &self.front->connections[descriptor->fd];
-    int ready = take_request(descriptor, connection->whole ? connection->whole : FRONT_PEEK_BYTES);
-    self.expired = connection->expired;
+    pthread_mutex_lock(&self.front->mutex);
+    const struct connection connection = self.front->connections[descriptor->fd];
+    pthread_mutex_unlock(&self.front->mutex);
+    int ready = take_request(descriptor, connection.whole ? connection.whole : FRONT_PEEK_BYTES);
+    self.expired = connection.expired;
     if (self.expired)
         self.deadline_ms = clock_monotonic_ms();
     return ready;
@@ -172,7 +178,6 @@ static int wait_for_next(struct pollfd *descriptor) {
     if (seen == FRONT_ENDED)
         return fail(ECONNRESET);
     if (seen == FRONT_WHOLE) {
-        front->connections[descriptor->fd] = (struct connection){0};
         return take_request(descriptor, whole);
     }
     self.parked = fcntl(descriptor->fd, F_DUPFD_CLOEXEC, 3);

@@ -35,10 +35,18 @@ static bool is_field_value(const char *text) {
 bool response_header(struct response *response, const char *name, const char *value) {
     if (!header_name_valid(name) || !is_field_value(value))
         return false;
-    buffer_text(&response->headers, name);
-    buffer_append(&response->headers, ": ", 2);
-    buffer_text(&response->headers, value);
-    buffer_append(&response->headers, "\r\n", 2);
+    struct buffer *headers = &response->headers;
+    size_t before = headers->length;
+    buffer_text(headers, name);
+    buffer_append(headers, ": ", 2);
+    buffer_text(headers, value);
+    buffer_append(headers, "\r\n", 2);
+    if (headers->failed) { /* half a line would swallow the next one */
+        headers->length = before;
+        if (headers->data)
+            headers->data[before] = '\0';
+        response->failed = true;
+    }
     return true;
 }
 

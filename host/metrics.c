@@ -216,6 +216,8 @@ static struct series *add_series(struct metric *metric, const char *const *value
 }
 
 struct series *metric_series(struct metric *metric, const char *const *values) {
+    if (!metric)
+        return NULL;
     struct series *series = find_series(metric, values, hash_values(metric, values));
     return series ? series : add_series(metric, values);
 }

@@ -23,6 +23,7 @@ enum {
     STALLED_SHARE = 4, /* a fourth of the threads may wait for their peers */
     MAX_TARGET_BYTES = 8192,
     WRITE_BATCH_BYTES = 64 * 1024,
+    START_TIMEOUT_MS = 2000,
     STOP_POLL_MS = 10,
     STOP_QUIET_MS = 100,  /* open connections are closed once nothing has come on any of them for so long */
     STOP_GRACE_MS = 1000, /* to send the answer of a request that used all its time */
@@ -37,6 +38,7 @@ struct server {
     struct front *front;
     struct mg_context *context;
     int port;
+    atomic_int started; /* threads that serve */
     atomic_bool draining;
     struct server_load own_load;
     struct server_load *load; /* the options', or its own */
@@ -126,6 +128,8 @@ static bool write_response(struct mg_connection *connection, struct worker *work
                            bool head_only, bool close) {
     struct response *response = &worker->response;
     struct buffer *out = &worker->output;
+    if (response->failed) /* not even the memory to say so */
+        return false;
     buffer_clear(out);
     append_head(out, response, call, close);
     if (response->status != 304 && response->status != 204) {
@@ -230,7 +234,7 @@ static bool read_body(struct mg_connection *connection, const struct server *ser
     buffer_clear(&worker->body);
     char part[8192];
     int count = 1;
-    while (worker->body.length < length && count > 0) {
+    while (worker->body.length < length && count > 0 && !worker->body.failed) {
         size_t wanted = length - worker->body.length;
         count = mg_read(connection, part, wanted < sizeof part ? wanted : sizeof part);
         if (count > 0)
@@ -238,6 +242,10 @@ static bool read_body(struct mg_connection *connection, const struct server *ser
     }
     if (worker->body.length == length)
         return true;
+    if (worker->body.failed) {
+        worker->response.failed = true;
+        return false;
+    }
     response_problem(&worker->response, 408, "bad_request", "The body did not arrive in time.",
                      request->call->request_id);
     return false;
@@ -298,8 +306,10 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         request.body = (struct span){head.content_length ? worker->body.data : "", (size_t)head.content_length};
         server->options.handle(server->options.context, &request, response);
         handled = true;
-        if (response->failed)
-            response_problem(response, 500, "internal", "The service ran out of memory.", call->request_id);
+    }
+    if (response->failed) {
+        response_problem(response, 500, "internal", "The service ran out of memory.", call->request_id);
+        response->close = true;
     }
 
     bool close = response->close || response->stream || server->options.one_request || atomic_load(&server->draining) ||
@@ -386,11 +396,13 @@ static void on_closed(const struct mg_connection *connection) {
 }
 
 static void *on_thread(const struct mg_context *context, int type) {
-    const struct server *server = mg_get_user_data(context);
+    struct server *server = mg_get_user_data(context);
     if (type == 0)
         front_listen(server->front);
-    else if (type == 1) /* it serves connections */
+    else if (type == 1) { /* it serves connections */
         received_keep();
+        atomic_fetch_add(&server->started, 1);
+    }
     return NULL;
 }
 
@@ -427,6 +439,14 @@ static int on_log(const struct mg_connection *connection, const char *message) {
     (void)connection;
     (void)message; /* civetweb's texts may quote what a client sent */
     return 1;
+}
+
+/* civetweb goes on with as many threads as it gets, be it one. */
+static bool all_started(const struct server *server) {
+    int64_t deadline = clock_monotonic_ms() + START_TIMEOUT_MS;
+    while (atomic_load(&server->started) < server->options.threads && clock_monotonic_ms() < deadline)
+        clock_sleep_ms(1);
+    return atomic_load(&server->started) == server->options.threads;
 }
 
 struct server *server_start(const struct server_options *options, struct buffer *error) {
@@ -497,6 +517,11 @@ struct server *server_start(const struct server_options *options, struct buffer 
         buffer_format(error, "cannot listen on %s: %s", options->listen, text[0] ? text : "address in use or not ours");
         front_free(server->front);
         free(server);
+        return NULL;
+    }
+    if (!all_started(server)) {
+        buffer_format(error, "cannot start %d threads", options->threads);
+        server_stop(server);
         return NULL;
     }
     struct mg_server_port ports[4];

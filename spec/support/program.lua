@@ -134,6 +134,12 @@ function program:stop(signal)
   end
 end
 
+--- Ends it at once, however well it is.
+function program:kill()
+  uv.kill(self.pid, "sigkill")
+  self:wait()
+end
+
 --- Runs it to its end: exit code, what it wrote, what it complained of.
 function program.run(options)
   local process = program.start(options)
