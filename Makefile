@@ -14,6 +14,8 @@ TEST_PACKAGES := clang-format-14 cppcheck lua5.4 lua-busted lua-check lua-socket
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 FUZZ_BUILD := build/fuzzing
 FUZZ_SECONDS ?= 60
+SOAK_PACKAGES := gnuplot-nox
+SOAK_SECONDS ?= 600
 BENCH_PACKAGES := wrk curl
 BENCH_SECONDS ?= 4
 BENCH_TURNS ?= 5
@@ -48,6 +50,9 @@ bench: build .deps-test .deps-bench ## the service beside its peers, as a table 
 	@cmake --build $(BUILD) --target bench_peer -- --no-print-directory -s
 	@BUILD_DIR=$(BUILD) lua5.4 spec/bench/run.lua $(BENCH_SECONDS) $(BENCH_TURNS)
 
+soak: build .deps-test .deps-soak ## load, edits, failing upstreams and hostile clients for SOAK_SECONDS (600)
+	@BUILD_DIR=$(BUILD) lua5.4 spec/soak/run.lua $(SOAK_SECONDS)
+
 inject: build .deps-test ## 10,000 rounds of start, serve, reload, stop while the system fails at random
 	INJECT_ROUNDS=$${INJECT_ROUNDS:-10000} $(BUSTED) spec/integration/attack_injection_spec.lua
 
@@ -68,6 +73,8 @@ endef
 	$(call install,$(BUILD_PACKAGES))
 .deps-test: Makefile
 	$(call install,$(TEST_PACKAGES))
+.deps-soak: Makefile
+	$(call install,$(SOAK_PACKAGES))
 .deps-bench: Makefile
 	$(call install,$(BENCH_PACKAGES))
 .deps-fuzz: Makefile
@@ -78,4 +85,4 @@ build/tools: spec/helm/tools.sh | .deps-test
 	spec/helm/tools.sh $@
 	@touch $@
 
-.PHONY: help build build-fuzz lint run test bench fuzz inject image-test
+.PHONY: help build build-fuzz lint run test bench soak fuzz inject image-test
