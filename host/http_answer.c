@@ -8,7 +8,26 @@
 enum {
     FIRST_BODY_BYTES = 4 * 1024,
     TRUSTED_BODY_BYTES = 1024 * 1024, /* a Content-Length up to this is believed before the bytes are there */
+    /* Of all answers that are being taken in at one time: each has its own bound, but many requests wait at once. */
+    MAX_RECEIVING_BYTES = 128 * 1024 * 1024,
 };
+
+static atomic_size_t receiving_bytes;
+
+static bool reserve_share(struct transfer *transfer, size_t room) {
+    size_t more = room - transfer->reserved_bytes;
+    if (atomic_fetch_add(&receiving_bytes, more) + more > MAX_RECEIVING_BYTES) {
+        atomic_fetch_sub(&receiving_bytes, more);
+        return false;
+    }
+    transfer->reserved_bytes = room;
+    return true;
+}
+
+void transfer_received(struct transfer *transfer) {
+    atomic_fetch_sub(&receiving_bytes, transfer->reserved_bytes);
+    transfer->reserved_bytes = 0;
+}
 
 static size_t on_header(char *data, size_t size, size_t count, void *context) {
     struct transfer *transfer = context;
@@ -52,7 +71,8 @@ static curl_off_t announced_length(const struct transfer *transfer) {
     return length;
 }
 
-/* Room for more bytes of the body: what the peer announces when that is modest, then twice as much each time. */
+/* Room for more bytes of the body: what the peer announces when that is modest, then twice as much each time. Else the
+   verdict says why not. */
 static bool reserve_body(struct transfer *transfer, size_t more) {
     struct bytes *body = transfer->exchange->body_bytes;
     size_t needed = transfer->body_length + more;
@@ -64,9 +84,15 @@ static bool reserve_body(struct transfer *transfer, size_t more) {
         room = (size_t)announced;
     if (room < needed)
         room = needed;
+    if (!reserve_share(transfer, room)) {
+        transfer->verdict = HTTP_TOO_LARGE;
+        return false;
+    }
     body = body ? bytes_resize(body, room) : bytes_new(room);
     if (body)
         transfer->exchange->body_bytes = body;
+    else
+        transfer->verdict = HTTP_MEMORY;
     return body != NULL;
 }
 
@@ -85,10 +111,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *context) {
         transfer->verdict = HTTP_TOO_LARGE;
         return 0;
     }
-    if (!reserve_body(transfer, length)) {
-        transfer->verdict = HTTP_MEMORY;
+    if (!reserve_body(transfer, length))
         return 0;
-    }
     memcpy(exchange->body_bytes->data + transfer->body_length, data, length);
     transfer->body_length += length;
     return length;

@@ -245,6 +245,7 @@ bool transfer_prepare(struct transfer *transfer, struct http_exchange *exchange,
 }
 
 void transfer_free(struct transfer *transfer) {
+    transfer_received(transfer);
     curl_easy_cleanup(transfer->easy);
     curl_slist_free_all(transfer->headers);
     curl_slist_free_all(transfer->connect_to);

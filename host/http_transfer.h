@@ -30,6 +30,7 @@ struct transfer {
     size_t header_bytes;
     size_t body_length; /* of body_bytes, whose own length is the room there is */
     size_t max_body_bytes;
+    size_t reserved_bytes; /* its part of what all transfers may hold */
     bool headers_ended;
     bool stopped;              /* on_bytes wants no more */
     enum http_failure verdict; /* of a callback that ended the transfer */
@@ -42,5 +43,7 @@ void transfer_free(struct transfer *transfer);
 /* http_answer.c: the callbacks that take the answer in, and what it all came to. */
 bool transfer_receive(struct transfer *transfer);
 void transfer_finish(struct transfer *transfer, CURLcode code);
+/* Its answer is somebody else's from now on. */
+void transfer_received(struct transfer *transfer);
 
 #endif

@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,12 @@
 #include "log.h"
 #include "process_metrics.h"
 #include "sandbox.h"
+
+enum {
+    /* Blocks from here on go back to the system when they are freed. Left alone, malloc would raise this after the
+       first large answer of an upstream, and each thread would keep what the largest one took. */
+    LARGE_BYTES = 1024 * 1024,
+};
 
 const char *lookup_environment(const char *name) {
     return getenv(name);
@@ -26,6 +33,7 @@ static sigset_t ending_signals(void) {
 
 bool program_start(struct config *config, lookup_function *lookup, struct buffer *error) {
     char text[512] = "";
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     sigset_t set = ending_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
