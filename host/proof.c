@@ -226,7 +226,7 @@ static void wrap_module(lua_State *L, const struct bundle_file *file) {
 
 /* The bundle itself says what it holds a policy to, in scripts/rules.lua. */
 static void push_options(lua_State *L, const struct proof *proof) {
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 3);
     lua_pushboolean(L, proof->options->examples_optional);
     lua_setfield(L, -2, "examples_optional");
     lua_pushcfunction(L, f_restore);
@@ -236,8 +236,6 @@ static void push_options(lua_State *L, const struct proof *proof) {
         if (lua_istable(L, -1)) {
             lua_getfield(L, -1, "contracts");
             lua_setfield(L, -3, "contracts");
-            lua_getfield(L, -1, "checks");
-            lua_setfield(L, -3, "checks");
         }
         lua_pop(L, 1);
     }

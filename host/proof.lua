@@ -151,22 +151,12 @@ local function prove_policy(policy, options, failures)
       if failure then fail(("example %q %s"):format(example.name, failure), example.name) end
     end
   end
-
-  local check = options.checks and options.checks[policy.module]
-  if not check then return end
-  if options.restore then options.restore() end
-  local checked, faults = pcall(check, value, examples)
-  for _, fault in ipairs(checked and faults or { "raised " .. tostring(faults) }) do
-    fail(fault, "examples")
-  end
 end
 
 --- An example is `{ name = …, given = { arguments }, expect = { results } }`.
 ---@param policies module[]
----@param options { contracts: table<string, fun(...): string?>?, examples_optional: boolean?, restore: fun()?,
----checks: table<string, fun(policy: table, examples: table[]): string[]>? }?
+---@param options { contracts: table<string, fun(...): string?>?, examples_optional: boolean?, restore: fun()? }?
 ---contracts: by module, says what is wrong with results, so that no example can expect what would fail in service;
----checks: by module, says what else is wrong with a policy;
 ---restore: lets every example meet the rules as they were loaded
 ---@return string[] failures
 function proof.policies(policies, options)

@@ -44,15 +44,6 @@ local function decide(caller, action, cluster)
   return true
 end
 
---- Of whom at most decide lets the caller list clusters, so that a list costs what the caller sees and not what there
---- is: an owner's id, or nil for anybody. A rule that looks at more than the owner leaves this out. The proof holds it
---- to the examples: none may list a cluster that this keeps away.
----@param caller caller
----@return string? owner
-local function lists_owner(caller)
-  return caller.admin ~= true and (caller.id or "") or nil
-end
-
 local admin = { id = "a1", name = "ada", admin = true }
 local jane = { id = "u1", name = "jane", admin = false }
 local nameless = { admin = false }
@@ -61,7 +52,6 @@ local nobodys = { name = "ray-2" }
 
 return {
   decide = decide,
-  lists_owner = lists_owner,
   actions = actions, -- what a route may name
   examples = {
     { name = "an owner sees their cluster in the list", given = { jane, "list", janes }, expect = { true } },

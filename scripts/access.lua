@@ -32,7 +32,7 @@ local function admit_one(ctx, name, fresh)
 end
 
 local function admit_each(ctx)
-  local objects, failure = clusters.list(rules.lists_owner(ctx.caller))
+  local objects, failure = clusters.list()
   if not objects then return reply.upstream(ctx.request, "Kubernetes", failure) end
   ctx.objects = rules.visible(ctx.caller, ctx.route.action, objects, clusters.view)
   return nil

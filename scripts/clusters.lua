@@ -11,7 +11,6 @@ local resource = kube.resource {
   version = "v1alpha1",
   plural = "rayclusters",
   watch = true,
-  index = OWNER,
 }
 
 ---@param name string
@@ -20,13 +19,8 @@ function clusters.get(name, fresh)
   return resource:get(name, fresh and { fresh = true } or nil)
 end
 
---- Every cluster, or those of one owner.
----@param owner string?
-function clusters.list(owner)
-  if not owner then return resource:list() end
-  -- What cannot be a label's value is nobody's: "" above all.
-  if #owner > 63 or not owner:find("^%w[%w._-]*$") or not owner:find("%w$") then return {} end
-  return resource:list { label_selector = OWNER .. "=" .. owner }
+function clusters.list()
+  return resource:list()
 end
 
 --- Writes a plan to the very object that it was made for: the uid and the resourceVersion go along, so that whoever

@@ -133,18 +133,6 @@ function rules.allows(caller, action, cluster)
   return allowed, reason
 end
 
---- Whose clusters at most a list of the caller's can hold; nil for anybody's.
----@param caller caller
----@return string? owner
-function rules.lists_owner(caller)
-  if not authorization.lists_owner then return nil end
-  local owner = authorization.lists_owner(caller)
-  if owner ~= nil and type(owner) ~= "string" then
-    error("policies.authorization: lists_owner is no string but " .. tostring(owner), 0)
-  end
-  return owner
-end
-
 --- Those of the objects that the caller may see. What is not in a list was denied to nobody, so a list is one allowed
 --- view: when it is logged, it is one line that counts, and some of its decisions.
 ---@param caller caller
@@ -211,26 +199,6 @@ function rules.plan(wish, cluster, caller)
   if fault then error("policies.scaling: " .. fault, 0) end
   return plan or nil, reason
 end
-
---- For the proof: what else is wrong with a rule. An example of a cluster that may be listed must be one that
---- lists_owner lets through, or lists would lack it.
----@return string[] faults
-local function authorization_faults(policy, examples)
-  local faults = {}
-  if policy.lists_owner == nil then return faults end
-  for _, example in ipairs(examples or {}) do
-    local caller, action, cluster = table.unpack(example.given, 1, 3)
-    if action == "list" and example.expect[1] == true and type(caller) == "table" then
-      local owner = policy.lists_owner(caller)
-      if owner ~= nil and not (cluster and cluster.owner == owner) then
-        faults[#faults + 1] = ("example %q lists a cluster that lists_owner keeps away"):format(example.name)
-      end
-    end
-  end
-  return faults
-end
-
-rules.checks = { ["policies.authorization"] = authorization_faults }
 
 --- For the proof: what is wrong with results that an example expects.
 rules.contracts = {

@@ -16,7 +16,7 @@ function decisions.wanted(allowed_view) end
 ---@field cluster string? name
 ---@field verdict "allow"|"deny"|"plan"|"refuse"|"error"|"list"
 ---@field reason string?
----@field clusters integer? of a list: how many were decided on …
+---@field clusters integer? of a list: how many there are …
 ---@field allowed integer? … and how many of them the caller sees
 ---@field reasons table<string, integer>? of a list: why not the others
 ---@field plan table?

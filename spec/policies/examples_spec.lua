@@ -7,7 +7,7 @@ describe("policies", function()
 
     it("hold their own examples: " .. name, function()
       local policies = { { module = module, value = require(module) } }
-      assert.same({}, proof.policies(policies, { contracts = rules.contracts, checks = rules.checks }))
+      assert.same({}, proof.policies(policies, { contracts = rules.contracts }))
     end)
   end
 end)

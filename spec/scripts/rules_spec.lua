@@ -251,27 +251,3 @@ describe("scripts/rules", function()
     end)
   end)
 end)
-
-describe("lists_owner", function()
-  local check = require("scripts.rules").checks["policies.authorization"]
-  local user, users = { id = "u1", admin = false }, { owner = "u1" }
-  local function own(caller) return not caller.admin and caller.id or nil end
-
-  it("may be missing, or agree with every example", function()
-    local allowed = { name = "hers", given = { user, "list", users }, expect = { true } }
-    assert.same({}, check({}, { allowed }))
-    assert.same({}, check({ lists_owner = own }, { allowed }))
-    assert.same({}, check({ lists_owner = own }, {
-      { name = "an admin's", given = { { admin = true }, "list", { owner = "u2" } }, expect = { true } },
-      { name = "not to be listed", given = { user, "list", { owner = "u2" } }, expect = { false, "no" } },
-      { name = "another action", given = { user, "get", { owner = "u2" } }, expect = { true } },
-    }))
-  end)
-
-  it("keeps no cluster away that an example lists", function()
-    assert.same({ 'example "a colleague\'s" lists a cluster that lists_owner keeps away' },
-      check({ lists_owner = own }, {
-        { name = "a colleague's", given = { user, "list", { owner = "u2" } }, expect = { true } },
-      }))
-  end)
-end)

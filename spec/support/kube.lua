@@ -120,14 +120,13 @@ function resource:get(name, options) -- luacheck: ignore 212/self
   return object
 end
 
-function resource:list(options) -- luacheck: ignore 212/self
+function resource:list() -- luacheck: ignore 212/self
   record { operation = "list" }
   local failure = fault "list"
   if failure then return nil, failure end
   local objects = {}
-  local label, value = ((options and options.label_selector) or ""):match("^(.-)=(.*)$")
   for _, object in pairs(copy) do
-    if not label or object.labels[label] == value then objects[#objects + 1] = object end
+    objects[#objects + 1] = object
   end
   table.sort(objects, function(a, b)
     return a.name < b.name
