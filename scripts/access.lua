@@ -34,7 +34,7 @@ end
 local function admit_each(ctx)
   local objects, failure = clusters.list()
   if not objects then return reply.upstream(ctx.request, "Kubernetes", failure) end
-  ctx.objects = rules.visible(ctx.caller, ctx.route.action, objects, clusters.view)
+  ctx.objects = rules.visible(ctx.caller, ctx.route.action, objects, clusters)
   return nil
 end
 

@@ -106,4 +106,31 @@ function clusters.view(object)
   return setmetatable({ [OBJECT] = object }, view)
 end
 
+local SEEN = {} -- the key under which a watched view keeps what was seen
+
+local watched = { __metatable = "cluster", __name = "cluster", __newindex = view.__newindex }
+
+function watched.__index(self, key)
+  if key ~= "owner" then self[SEEN].more = true end
+  return view.__index(self, key)
+end
+
+function watched.__pairs(self)
+  self[SEEN].more = true
+  return view.__pairs(self)
+end
+
+--- The same, and sets `more` in seen once anything but the owner is read.
+---@param object kube.object
+---@param seen { more: boolean? }
+---@return cluster
+function clusters.watch(object, seen)
+  return setmetatable({ [OBJECT] = object, [SEEN] = seen }, watched)
+end
+
+--- The owner as rules see it.
+---@param object kube.object
+---@return string?
+clusters.owner = fields.owner
+
 return clusters

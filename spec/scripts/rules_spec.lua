@@ -200,13 +200,38 @@ describe("scripts/rules", function()
     end)
 
     describe("of a list", function()
-      local function list(count, view)
+      local function list(count)
         local objects = {}
         for i = 1, count do
           objects[i] = kube.put(("ray-%03d"):format(i), { owner = i % 5 == 0 and "u1" or i % 2 == 0 and "u2" or nil })
         end
-        return rules.visible(jane, "list", objects, view or clusters.view)
+        return rules.visible(jane, "list", objects, clusters)
       end
+
+      --- How often a rule is asked about a list of 100 clusters of two owners and of nobody, and how many it allows.
+      local function asked(rule)
+        local times, allowed = 0
+        with(authorization, function(...)
+          times = times + 1
+          return rule(...)
+        end, function() allowed = #list(100) end)
+        return { times, allowed }
+      end
+
+      it("asks a rule that reads nothing but the owner once an owner", function()
+        assert.same({ 3, 20 }, asked(function(caller, _, seen) return seen.owner == caller.id end))
+        assert.same({ 3, 100 }, asked(function() return true end))
+      end)
+
+      it("asks a rule that reads more about every cluster that it does so for", function()
+        assert.same({ 100, 1 }, asked(function(_, _, seen) return seen.name == "ray-007" end))
+        assert.same({ 100, 100 }, asked(function(_, _, seen) return seen.labels ~= nil end))
+        assert.same({ 100, 100 }, asked(function(_, _, seen) return pairs(seen) ~= nil end))
+        -- 20 of its own, one each of another's and of nobody's
+        assert.same({ 22, 20 }, asked(function(caller, _, seen)
+          return seen.owner == caller.id and seen.name ~= nil
+        end))
+      end)
 
       it("nothing as a rule: what is not in it was denied to nobody", function()
         assert.equal(20, #list(100))
