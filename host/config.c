@@ -232,7 +232,7 @@ const struct setting config_settings[] = {
      MEMBER(drain_seconds), 0, 300},
     {"MAX_REQUESTS", "128", "requests worked on at once, beyond which callers are told to try again, 1 to 1000",
      &number, MEMBER(max_requests), 1, 1000},
-    {"MAX_REQUESTS_PER_CALLER", "64", "of these, how many may be one credential's, 1 to 1000", &number,
+    {"MAX_REQUESTS_PER_CALLER", "112", "of these, how many may be one credential's, 1 to 1000", &number,
      MEMBER(max_requests_per_caller), 1, 1000},
     {0},
 };

@@ -44,7 +44,7 @@ describe("host/config", function()
       KUBE_MAX_STALE_SECONDS = 5,
       DRAIN_SECONDS = 5,
       MAX_REQUESTS = 128,
-      MAX_REQUESTS_PER_CALLER = 64,
+      MAX_REQUESTS_PER_CALLER = 112,
     }, read({}))
   end)
 
