@@ -255,3 +255,52 @@ describe("a watch at the simulator", function()
     end
   end)
 end)
+
+describe("the simulator's administration", function()
+  local NAMESPACES <const> = "/api/v1/namespaces"
+  local DEFINITIONS <const> = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+  local RAY <const> = "rayclusters.distributed-compute.dominodatalab.com"
+  local simulator
+
+  before_each(function()
+    simulator = client.new()
+    simulator.token = client.ADMIN
+  end)
+
+  local function create(path, object)
+    return simulator:send("POST", path, dkjson.encode(object), { ["Content-Type"] = "application/json" })
+  end
+
+  local function raycluster(name)
+    local object = simulator:object(FIRST)
+    return { apiVersion = object.apiVersion, kind = object.kind, metadata = { name = name }, spec = object.spec }
+  end
+
+  it("keeps objects in namespaces that there are, and ends them together", function()
+    local ours = RAYCLUSTERS:gsub("domino%-compute", "ours")
+    assert.equal(404, create(ours, raycluster "ray-1").status)
+    assert.equal(201, create(NAMESPACES, { metadata = { name = "ours" } }).status)
+    assert.equal(409, create(NAMESPACES, { metadata = { name = "ours" } }).status)
+    assert.equal(201, create(ours, raycluster "ray-1").status)
+    assert.equal(200, simulator:send("DELETE", NAMESPACES .. "/ours").status)
+    assert.equal(404, simulator:get(NAMESPACES .. "/ours").status)
+    assert.equal(404, simulator:get(ours .. "/ray-1").status)
+    assert.equal(200, simulator:get(RAYCLUSTERS .. "/" .. FIRST).status)
+  end)
+
+  it("serves a resource while it is defined", function()
+    assert.truthy(simulator:get(DEFINITIONS .. "/" .. RAY).body:find('"type":"Established"', 1, true))
+    assert.equal(200, simulator:send("DELETE", DEFINITIONS .. "/" .. RAY).status)
+    assert.equal("404 page not found\n", simulator:get(RAYCLUSTERS).body)
+    local definition = { metadata = { name = RAY }, spec = { group = "distributed-compute.dominodatalab.com" } }
+    assert.equal(201, create(DEFINITIONS, definition).status)
+    assert.equal(200, simulator:get(RAYCLUSTERS).status)
+    assert.equal(404, simulator:get(RAYCLUSTERS .. "/" .. FIRST).status)
+  end)
+
+  it("is not the service's to do", function()
+    simulator.token = client.SERVICE
+    assert.equal(403, simulator:send("DELETE", NAMESPACES .. "/domino-compute").status)
+    assert.equal(403, create(DEFINITIONS, { metadata = { name = RAY } }).status)
+  end)
+end)

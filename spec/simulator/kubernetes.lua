@@ -1,4 +1,5 @@
 --- The API server: who is calling, what they may do, and where the request goes.
+local administration = require "spec.simulator.administration"
 local json = require "spec.simulator.json"
 local read = require "spec.simulator.read"
 local resources = require "spec.simulator.resources"
@@ -7,6 +8,7 @@ local watch = require "spec.simulator.watch"
 local write = require "spec.simulator.write"
 
 local GROUP <const> = resources.GROUP
+local EXTENSIONS <const> = resources.by_plural.customresourcedefinitions.group
 
 local verbs <const> = {
   get = function(world, _, target) return read.get(world, target) end,
@@ -21,32 +23,35 @@ local function plain(text)
   return status.answer(200, text, { ["Content-Type"] = "text/plain; charset=utf-8", ["Cache-Control"] = false })
 end
 
-local function resource_list(group)
+local function resource_list(world, group, version)
   local list = json.array {}
-  for _, plural in ipairs { "daskclusters", "mpiclusters", "pods", "rayclusters", "sparkclusters" } do
+  for _, plural in ipairs { "customresourcedefinitions", "daskclusters", "mpiclusters", "namespaces", "pods",
+    "rayclusters", "sparkclusters" } do
     local resource = resources.by_plural[plural]
-    if resource.group == group then
-      list[#list + 1] = { name = plural, singularName = resource.singular, namespaced = true, kind = resource.kind,
+    if resource.group == group and administration.serves(world, resource) then
+      list[#list + 1] = { name = plural, singularName = resource.singular, kind = resource.kind,
+        namespaced = not resource.cluster_scoped,
         verbs = json.array { "delete", "get", "list", "patch", "create", "watch" } }
     end
   end
-  return list
+  return { kind = "APIResourceList", apiVersion = "v1", groupVersion = version, resources = list }
 end
 
-local group_version <const> = { groupVersion = GROUP .. "/v1alpha1", version = "v1alpha1" }
+local function group_of(name, version)
+  local group_version = { groupVersion = name .. "/" .. version, version = version }
+  return { name = name, versions = json.array { group_version }, preferredVersion = group_version }
+end
 
 local discovery <const> = {
   ["/version"] = function() return { major = "1", minor = "26", gitVersion = "v1.26.15", platform = "linux/amd64" } end,
   ["/api"] = function() return { kind = "APIVersions", versions = json.array { "v1" } } end,
   ["/apis"] = function()
-    return { kind = "APIGroupList", apiVersion = "v1", groups = json.array {
-      { name = GROUP, versions = json.array { group_version }, preferredVersion = group_version } } }
+    return { kind = "APIGroupList", apiVersion = "v1", groups = json.array { group_of(EXTENSIONS, "v1"),
+      group_of(GROUP, "v1alpha1") } }
   end,
-  ["/api/v1"] = function() return { kind = "APIResourceList", groupVersion = "v1", resources = resource_list "" } end,
-  ["/apis/" .. GROUP .. "/v1alpha1"] = function()
-    return { kind = "APIResourceList", apiVersion = "v1", groupVersion = GROUP .. "/v1alpha1",
-      resources = resource_list(GROUP) }
-  end,
+  ["/api/v1"] = function(world) return resource_list(world, "", "v1") end,
+  ["/apis/" .. EXTENSIONS .. "/v1"] = function(world) return resource_list(world, EXTENSIONS, EXTENSIONS .. "/v1") end,
+  ["/apis/" .. GROUP .. "/v1alpha1"] = function(world) return resource_list(world, GROUP, GROUP .. "/v1alpha1") end,
 }
 
 local probes <const> = { ["/readyz"] = true, ["/livez"] = true, ["/healthz"] = true }
@@ -97,10 +102,10 @@ local function answer(world, request, target)
   if target.kind == "discovery" then
     local document = discovery[request.path]
     if not document then return status.no_such_path() end
-    return status.answer(200, json.encode(document()) .. "\n")
+    return status.answer(200, json.encode(document(world)) .. "\n")
   end
   if not allowed(account, target) then return forbidden(account, target) end
-  if target.resource.unknown then return status.no_such_path() end
+  if target.resource.unknown or not administration.serves(world, target.resource) then return status.no_such_path() end
   if not acceptable(request) then return status.not_acceptable() end
   local run = verbs[target.verb]
   if not run then return status.method_not_allowed(target.resource, target.verb) end

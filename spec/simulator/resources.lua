@@ -14,6 +14,10 @@ local resources = {
   sparkclusters = cluster("SparkCluster", "spark", "master"),
   mpiclusters = cluster("MPICluster", "mpi", nil),
   pods = { group = "", version = "v1", kind = "Pod", plural = "pods", singular = "pod" },
+  namespaces = { group = "", version = "v1", kind = "Namespace", plural = "namespaces", singular = "namespace",
+    cluster_scoped = true },
+  customresourcedefinitions = { group = "apiextensions.k8s.io", version = "v1", kind = "CustomResourceDefinition",
+    plural = "customresourcedefinitions", singular = "customresourcedefinition", cluster_scoped = true },
 }
 
 for _, resource in pairs(resources) do

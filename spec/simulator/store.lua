@@ -19,7 +19,7 @@ function store.new(revision, options)
   return self
 end
 
-local function key_of(namespace, name) return namespace .. "/" .. name end
+local function key_of(namespace, name) return (namespace or "") .. "/" .. name end
 
 --- Position of the first key that is not before key.
 local function position_of(keys, key)

@@ -1,5 +1,6 @@
 --- Everything that the simulator remembers.
 local clock = require "clock"
+local administration = require "spec.simulator.administration"
 local clusters = require "spec.simulator.clusters"
 local demo = require "spec.simulator.demo"
 local domino = require "spec.simulator.domino"
@@ -86,6 +87,7 @@ function world:reset(settings)
   self.faults = faults.new()
   self.requests = requests.new()
   self.watches = {} -- what each open watch is, with the time when its stream was last asked
+  administration.found(self)
   if settings.clusters ~= "none" then
     for _, cluster in ipairs(demo.clusters) do self:add_cluster(json.copy(cluster)) end
   end

@@ -1,8 +1,10 @@
 --- create, merge patch, delete.
 local clock = require "clock"
+local administration = require "spec.simulator.administration"
 local json = require "spec.simulator.json"
 local managed_fields = require "spec.simulator.managed_fields"
 local merge_patch = require "spec.simulator.merge_patch"
+local resources = require "spec.simulator.resources"
 local status = require "spec.simulator.status"
 local validation = require "spec.simulator.validation"
 local webhook = require "spec.simulator.webhook"
@@ -23,8 +25,8 @@ local function manager_of(request, parameters)
 end
 
 --- Prunes what the schema does not know. Returns the Warning header, or an answer where the request is strict.
-local function prune(object, parameters)
-  local unknown = validation.prune(object)
+local function prune(object, resource, parameters)
+  local unknown = resource.cluster_scoped and {} or validation.prune(object)
   local mode = parameters.fieldValidation
   if #unknown == 0 or mode == "Ignore" then return nil end
   local problems, warnings = {}, {}
@@ -39,6 +41,7 @@ local function prune(object, parameters)
 end
 
 local function refuse(world, object, resource)
+  if resource.cluster_scoped then return nil end
   local causes = validation.check(object, resource)
   if #causes > 0 then return status.invalid(resource, object.metadata.name, causes) end
   if world.options.webhook and resource.head then return webhook.refuse(object, resource) end
@@ -101,7 +104,7 @@ function write.patch(world, request, target)
   failure = failure or check_preconditions(old, new, target)
   if failure then return failure end
   new = settle(old, new, target.subresource)
-  local warning, strict = prune(new, parameters)
+  local warning, strict = prune(new, resource, parameters)
   failure = strict or refuse(world, new, resource)
   if failure then return failure end
   local headers = { Warning = warning }
@@ -143,12 +146,18 @@ end
 
 function write.create(world, request, target)
   local resource = target.resource
-  if target.name or not resource.head then return status.method_not_allowed(resource, "create") end
+  if target.name or not (resource.head or resource.cluster_scoped) then
+    return status.method_not_allowed(resource, "create")
+  end
   if media_type(request) ~= "application/json" then return status.unsupported_media_type "application/json" end
+  if target.namespace and not world.store:get("namespaces", nil, target.namespace) then
+    return status.not_found(resources.by_plural.namespaces, target.namespace)
+  end
   local object, failure = created(world, request, target, request.body)
   if not object then return failure end
+  if resource.cluster_scoped then administration.complete(resource, object) end
   local name = object.metadata.name
-  local warning, strict = prune(object, target.parameters)
+  local warning, strict = prune(object, resource, target.parameters)
   failure = strict or refuse(world, object, resource)
   if failure then return failure end
   if world.store:get(resource.plural, target.namespace, name) then return status.already_exists(resource, name) end
@@ -181,7 +190,10 @@ function write.delete(world, request, target)
   if not entry then return status.not_found(resource, target.name) end
   local why = unmet(json.get(options, "preconditions"), entry)
   if why then return status.conflict(resource, target.name, why) end
-  if not target.parameters.dryRun then world.store:delete(resource.plural, entry) end
+  if not target.parameters.dryRun then
+    world.store:delete(resource.plural, entry)
+    if resource.cluster_scoped then administration.deleted(world, resource.plural, target.name) end
+  end
   return status.answer(200, status.encode {
     status = "Success",
     details = { name = target.name, group = resource.group, kind = resource.plural, uid = entry.uid },
