@@ -39,6 +39,9 @@ lint: .deps-test ## the form of C and Lua, and what can be seen without running 
 test: lint build build/tools build-fuzz ## everything that must hold; SUITES="plain address thread" to choose
 	@spec/support/suites.sh $(SUITES)
 
+test-cluster: build build/tools ## what Kubernetes is asked, against the real cluster of KUBECONFIG
+	spec/cluster/run.sh
+
 build-fuzz: .deps-build .deps-fuzz
 	@cmake -S . -B $(FUZZ_BUILD) -DFUZZ=ON -DCMAKE_C_COMPILER=clang-14 >/dev/null
 	@cmake --build $(FUZZ_BUILD) -j 2 --target fuzz -- --no-print-directory -s
@@ -85,4 +88,4 @@ build/tools: spec/helm/tools.sh | .deps-test
 	spec/helm/tools.sh $@
 	@touch $@
 
-.PHONY: help build build-fuzz lint run test bench soak fuzz inject image-test
+.PHONY: help build build-fuzz lint run test test-cluster bench soak fuzz inject image-test

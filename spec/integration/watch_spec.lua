@@ -1,11 +1,11 @@
 --- Reads from the copy of Kubernetes, and what becomes of them when Kubernetes misbehaves.
-local cjson = require "cjson"
 local client = require "client"
 local program = require "program"
 local stage = require "stage"
 
+local only_simulated <const> = stage.only_simulated(it, "faults and counts")
+
 local OWNER <const> = "dominodatalab.com/starting-user-id"
-local COLLECTION <const> = "/apis/distributed-compute.dominodatalab.com/v1alpha1/namespaces/domino-compute/rayclusters"
 local SOAK_SECONDS <const> = tonumber(os.getenv "SOAK_SECONDS" or "10")
 
 describe("the copy of the clusters", function()
@@ -33,7 +33,7 @@ describe("the copy of the clusters", function()
 
   --- The copy is current: it shows a change that is made now.
   local function await_up()
-    local version = here:control("POST", "touch", { name = stage.clusters.nobodys }).revision
+    local version = here.kubernetes:touch(stage.clusters.nobodys)
     eventually(function()
       local response = watch_state().up and cluster(stage.clusters.nobodys)
       return response and response.status == 200 and tonumber(response.json.metadata.resourceVersion) >= version
@@ -42,11 +42,9 @@ describe("the copy of the clusters", function()
 
   --- The API server's own list, as one text for each name.
   local function truth()
-    local response = client.request(here.simulator_port, { token = "simulator-service-account-token",
-      path = COLLECTION })
     local texts = {}
-    for _, item in ipairs(cjson.decode(response.body).items) do
-      texts[item.metadata.name] = here:bytes(item.metadata.name)
+    for _, name in ipairs(here.kubernetes:names()) do
+      texts[name] = here:bytes(name)
     end
     return texts
   end
@@ -62,7 +60,7 @@ describe("the copy of the clusters", function()
 
   --- What callers read of every cluster is what the API server has, byte for byte.
   local function assert_equals_truth()
-    here:control("POST", "options", { operator = false })
+    here.kubernetes:operator(false)
     local wrong
     local same = pcall(program.eventually, function()
       wrong = {}
@@ -80,10 +78,10 @@ describe("the copy of the clusters", function()
       return #wrong == 0 and listed.body == ('{"ray_clusters":[%s]}'):format(table.concat(texts, ","))
     end, 10)
     assert.is_true(same, "not the API server's: " .. table.concat(wrong or {}, ", "))
-    here:control("POST", "options", { operator = true })
+    here.kubernetes:operator(true)
   end
 
-  it("costs the API server nothing to read, and Domino one call for a credential", function()
+  only_simulated("costs the API server nothing to read, and Domino one call for a credential", function()
     await_up()
     here:control("DELETE", "requests")
     local before, path = here:control("GET", "requests").total, "/raycluster/" .. stage.clusters.umas
@@ -99,15 +97,30 @@ describe("the copy of the clusters", function()
     await_up()
     local name = here:cluster { owners = { stage.uma.id } }
     assert.equal(200, cluster(name, stage.uma).status)
-    here:control("POST", "owner", { name = name, owner = stage.urs.id })
+    here.kubernetes:set_owner(name, stage.urs.id)
     eventually(function() return cluster(name, stage.urs).status == 200 end, "the new owner sees it")
     assert.equal(403, cluster(name, stage.uma).status)
-    here:control("DELETE", "objects", { name = name })
+    here.kubernetes:delete(name)
     eventually(function() return cluster(name).status == 404 end, "it is gone")
     assert_equals_truth()
   end)
 
-  it("shows our own change to the very next read, even when the stream is silent", function()
+  it("shows our own change to the very next read", function()
+    await_up()
+    for replicas = 1, 5 do
+      local scaled = here:scale(stage.uma, stage.clusters.umas, replicas)
+      assert.equal(200, scaled.status, scaled.body)
+      local function assert_seen(object)
+        local metadata, version = object.metadata, tonumber(scaled.json.metadata.resourceVersion)
+        assert.is_true(tonumber(metadata.resourceVersion) >= version)
+        assert.equal(replicas, object.spec.worker.replicas)
+      end
+      assert_seen(cluster(stage.clusters.umas, stage.uma).json)
+      assert_seen(here:get(stage.uma, "/raycluster/list").json.ray_clusters[1])
+    end
+  end)
+
+  only_simulated("shows our own change to the very next read, even when the stream is silent", function()
     await_up()
     local streams = watch_state().streams
     here:fault({ match = { kind = "watch" }, fault = { silent = 0 } })
@@ -120,7 +133,7 @@ describe("the copy of the clusters", function()
     end
   end)
 
-  it("is not read once the watch has been down for too long", function()
+  only_simulated("is not read once the watch has been down for too long", function()
     await_up()
     here:fault({ match = { kind = "watch" }, fault = { status = 500 } },
       { match = { kind = "list", times = 1 }, fault = { status = 500 } })
@@ -138,7 +151,7 @@ describe("the copy of the clusters", function()
     assert_equals_truth()
   end)
 
-  it("says which right is missing, and is not ready without it", function()
+  only_simulated("says which right is missing, and is not ready without it", function()
     here:fault({ match = { kind = "list" }, fault = { status = 403 } })
     local other = here:serve { DRAIN_SECONDS = "0" }
     local reason = eventually(function()
@@ -166,7 +179,7 @@ describe("the copy of the clusters", function()
     ["a redirect"] = { redirect = "http://127.0.0.1:1/" },
     ["something that is not HTTP"] = { raw = "nonsense\r\n\r\n" },
   } do
-    it("recovers from " .. what, function()
+    only_simulated("recovers from " .. what, function()
       await_up()
       here:fault({ match = { kind = "watch", times = 2 }, fault = rule })
       here:control("POST", "restart")
@@ -181,7 +194,7 @@ describe("the copy of the clusters", function()
     end)
   end
 
-  it("recovers from a continue token that has expired", function()
+  only_simulated("recovers from a continue token that has expired", function()
     here:control("POST", "seed", { clusters = 1200, bytes = 1000 })
     here:fault({ match = { kind = "list", nth = 2 }, fault = { status = 410 } })
     here:control("POST", "restart")
@@ -189,7 +202,23 @@ describe("the copy of the clusters", function()
     assert.equal(#names_of(truth()), watch_state().objects)
   end)
 
-  it("equals the API server's after a storm, and shows nobody what is not theirs", function()
+  it("follows a crowd of changes, of which it misses none", function()
+    await_up()
+    local names = {}
+    for i = 1, 10 do
+      names[i] = here:cluster { owners = { i % 2 == 0 and stage.uma.id or stage.urs.id }, workers = i }
+    end
+    for i, name in ipairs(names) do
+      here.kubernetes:touch(name)
+      if i % 3 == 0 then here.kubernetes:set_owner(name, stage.urs.id) end
+      if i % 4 == 0 then here.kubernetes:replace(name, stage.uma.id) end
+      if i % 5 == 0 then here.kubernetes:delete(name) end
+    end
+    await_up()
+    assert_equals_truth()
+  end)
+
+  only_simulated("equals the API server's after a storm, and shows nobody what is not theirs", function()
     await_up()
     local people = { stage.uma, stage.urs, here:person() }
     local names = here:control("POST", "seed", { clusters = 30, bytes = 6000, owners = { people[1].id, people[2].id,

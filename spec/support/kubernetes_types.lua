@@ -5,6 +5,7 @@ local lyaml = require "lyaml"
 local root = "build/tools/kubernetes-types/"
 local groups = {
   ["v1"] = "core/v1",
+  ["apiextensions.k8s.io/v1"] = "apiextensions/v1",
   ["apps/v1"] = "apps/v1",
   ["networking.k8s.io/v1"] = "networking/v1",
   ["policy/v1"] = "policy/v1",

@@ -1,7 +1,11 @@
---- A simulator, and the service pointed at it, for one spec file.
+--- A simulator, and the service pointed at it, for one spec file. Under `make test-cluster` the simulator is Domino
+--- alone, and Kubernetes is a real one.
+local busted = require "busted"
 local cjson = require "cjson"
 local client = require "client"
 local program = require "program"
+local real_cluster = require "real_cluster"
+local simulated_cluster = require "simulated_cluster"
 
 local stage = {}
 stage.__index = stage
@@ -19,16 +23,17 @@ stage.clusters = {
   nobodys = "ray-655cb2de368ad4624b1e7d04",
 }
 
-local SERVICE_ACCOUNT_TOKEN <const> = "simulator-service-account-token"
+local REAL <const> = os.getenv "CLUSTER_NAMESPACE" ~= nil
 
-local KUBECONFIG <const> = [[
-apiVersion: v1
-kind: Config
-current-context: spec
-contexts: [{name: spec, context: {cluster: spec, user: spec}}]
-clusters: [{name: spec, cluster: {server: "http://127.0.0.1:%d"}}]
-users: [{name: spec, user: {token: %s}}]
-]]
+--- block (it or describe), unless Kubernetes is real: then what it would have run is pending, because that needs what
+--- no real one does on request.
+---@param block function
+---@param needs string
+---@return function
+function stage.only_simulated(block, needs)
+  if not REAL then return block end
+  return function(title) busted.pending(("%s (only simulated: %s)"):format(title, needs)) end
+end
 
 local function await(process, pattern)
   return program.eventually(function()
@@ -58,9 +63,11 @@ end
 function stage:serve(settings)
   local environment = {
     LISTEN = "127.0.0.1:0", ADMIN_LISTEN = "127.0.0.1:0", DRAIN_SECONDS = 0,
-    KUBECONFIG = self.directory .. "/kubeconfig",
     DOMINO_NUCLEUS_URI = "http://127.0.0.1:" .. self.simulator_port,
   }
+  for name, value in pairs(self.kubernetes:settings(self.directory)) do
+    environment[name] = value
+  end
   for name, value in pairs(settings or {}) do
     if name == "scripts" or name == "policies" then
       name, value = name:upper() .. "_DIR", self:folder(value, name)
@@ -78,7 +85,12 @@ local function open(self, settings)
   local simulator = program.start { arguments = { "simulate", "127.0.0.1:0" }, directory = self.directory }
   self.processes[1] = simulator
   self.simulator_port = tonumber(await(simulator, "simulator on http://127%.0%.0%.1:(%d+)"))
-  program.write(self.directory .. "/kubeconfig", KUBECONFIG:format(self.simulator_port, SERVICE_ACCOUNT_TOKEN))
+  self.kubernetes = REAL and real_cluster.new {
+    [stage.clusters.umas] = { owners = { stage.uma.id }, workers = 2 },
+    [stage.clusters.umas_fixed] = { owners = { stage.uma.id }, autoscaling = false },
+    [stage.clusters.urss] = { owners = { stage.urs.id }, workers = 3 },
+    [stage.clusters.nobodys] = {},
+  } or simulated_cluster.new(self.simulator_port)
   self.service = self:serve(settings)
   stage.await_ready(self.service)
 end
@@ -163,9 +175,7 @@ end
 
 --- Calls the simulator's own interface and returns its answer.
 function stage:control(method, call, value)
-  local response = client.request(self.simulator_port, { method = method, path = "/_simulator/" .. call, body = value })
-  assert(response.status == 200, response.body)
-  return response.json
+  return simulated_cluster.new(self.simulator_port):control(method, call, value)
 end
 
 local made = 0
@@ -187,8 +197,9 @@ end
 function stage:cluster(settings, service)
   made = made + 1
   settings = settings or {}
-  settings.clusters, settings.prefix = 1, ("%08x"):format(made)
-  local name = self:control("POST", "seed", settings).clusters[1]
+  settings.owners = settings.owners or { stage.uma.id }
+  local name = ("ray-%08x%016x"):format(made, 1)
+  self.kubernetes:create(name, settings)
   local request = { port = service and service.port, path = "/raycluster/" .. name }
   program.eventually(function() return self:request(stage.admin, request).status == 200 end, 10, name)
   return name
@@ -208,10 +219,7 @@ end
 
 --- The bytes of an object as the API server has them.
 function stage:bytes(name)
-  local response = client.request(self.simulator_port, { token = SERVICE_ACCOUNT_TOKEN, path =
-    "/apis/distributed-compute.dominodatalab.com/v1alpha1/namespaces/domino-compute/rayclusters/" .. name })
-  assert(response.status == 200, response.body)
-  return (response.body:gsub("\n$", ""))
+  return self.kubernetes:bytes(name)
 end
 
 --- The object as the API server has it, decoded.

@@ -2,7 +2,8 @@
 local processes = require "processes"
 
 --- Starts it with certificates.new()'s directory before a port of this machine.
----@param options { client: boolean?, http1: boolean? }? client: a client certificate is required
+---@param options { client: boolean?, http1: boolean?, header: string? }? client: a client certificate is required;
+---header: what is added to each request
 ---@return { port: integer, stop: fun() }
 return function(directory, backend, options)
   options = options or {}
@@ -12,6 +13,9 @@ return function(directory, backend, options)
   if options.client then
     command[#command + 1] = "--verify-client"
     command[#command + 1] = "--verify-client-cacert=" .. directory .. "/ca.crt"
+  end
+  if options.header then
+    command[#command + 1] = "--add-request-header=" .. options.header
   end
   if options.http1 then
     command[#command + 1] = "--npn-list=http/1.1"
