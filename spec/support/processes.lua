@@ -9,6 +9,7 @@ local processes = {}
 --- Waits until done() is true, at most for so many milliseconds. The loop's own timers and pipes go on meanwhile.
 local function wait(ms, done)
   local timer = uv.new_timer()
+  uv.update_time() -- the loop's clock stands still between its runs
   local over = false
   timer:start(ms, 0, function()
     over = true
