@@ -59,14 +59,18 @@ static struct received *received_get(void) {
     return pthread_getspecific(received_key);
 }
 
-void received_keep(void) {
+bool received_keep(void) {
     struct received *received = received_get();
-    if (received || !(received = malloc(sizeof *received)))
-        return;
+    if (received)
+        return true;
+    if (!(received = malloc(sizeof *received)))
+        return false;
     received->buffer = 0;
     received->length = 0;
-    if (pthread_setspecific(received_key, received) != 0)
-        free(received);
+    if (pthread_setspecific(received_key, received) == 0)
+        return true;
+    free(received);
+    return false;
 }
 
 struct span received_request(void) {

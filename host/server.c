@@ -399,10 +399,8 @@ static void *on_thread(const struct mg_context *context, int type) {
     struct server *server = mg_get_user_data(context);
     if (type == 0)
         front_listen(server->front);
-    else if (type == 1) { /* it serves connections */
-        received_keep();
+    else if (type == 1 && received_keep()) /* it serves connections */
         atomic_fetch_add(&server->started, 1);
-    }
     return NULL;
 }
 
