@@ -2,6 +2,7 @@
    it leaves is whole: sorted, valid, and the same by name and by its index. */
 #include "kube_watch.h"
 
+#include <errno.h>
 #include <semaphore.h>
 
 #include "fuzz.h"
@@ -104,7 +105,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     events = (struct span){(const char *)data + 1, size - 1};
     struct kube_watch *watch = kube_watch_start(NULL, resource, store, &kube_watch_defaults);
     expect(watch);
-    sem_wait(&streamed);
+    while (sem_wait(&streamed) != 0)
+        expect(errno == EINTR); /* libFuzzer's own timer */
     kube_watch_stop(watch);
     check_store(store);
     kube_store_free(store);
