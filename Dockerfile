@@ -1,4 +1,4 @@
-# The image: compiled with all that takes, run with the libraries alone. spec/image follows these stages in `make image-test`.
+# The image: compiled with all that takes, run with the libraries alone. spec/image follows these stages in `make test`.
 
 FROM debian:12-slim AS build
 WORKDIR /src

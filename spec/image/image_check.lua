@@ -1,9 +1,15 @@
---- The image as build.lua left it, run as Kubernetes would run it. Needs root, which is why it is apart from the specs.
+--- The image as build.lua left it, run as Kubernetes would run it. run.sh calls it, as root, which is why it is apart
+--- from the specs.
 local cjson = require "cjson"
 local chart = require "chart"
 local dockerfile = require "spec.image.dockerfile"
 
 local read, run_well = chart.read, chart.run_well
+local obstacle = os.getenv "IMAGE_OBSTACLE"
+if obstacle then
+  describe("the image", function() pending("cannot be made and run here: " .. obstacle) end)
+  return
+end
 local directory = assert(os.getenv "IMAGE", "IMAGE names no directory")
 local root = directory .. "/root"
 local MAX_BYTES = 110 * 1000 * 1000
@@ -77,6 +83,7 @@ describe("the image", function()
 
   it("holds no compiler, no package lists, nothing to fetch things with", function()
     local path = root .. "/usr/bin/"
+    assert(io.open(path .. "bash")):close() -- for helm test
     for name in ("cc gcc cpp ld make cmake git curl wget python3 lua5.4 nc ssh"):gmatch("%S+") do
       assert.is_nil(io.open(path .. name), name)
     end

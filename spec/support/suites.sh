@@ -5,21 +5,14 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+background=
+trap 'kill $background 2>/dev/null; rm -rf "$scratch"' EXIT
 export TOTALS=$scratch/totals
 failed=0
 
-# run TITLE SPEC…: busted on these files or directories, in the build BUILD_DIR; preload is for its interpreter, which
-# loads native modules, and not for what it starts (summary.lua).
-preload=
-run() {
-  local title=$1 before after
-  shift
-  printf '\n== %s\n' "$title"
-  mkdir "$scratch/reports"
-  before=$(wc -l <"$TOTALS")
-  LD_PRELOAD=$preload lua5.4 /usr/bin/busted "$@"
-  local code=$?
+# judge CODE LINES: a run that ended with that exit code, before which TOTALS had so many lines.
+judge() {
+  local code=$1 before=$2 after
   after=$(wc -l <"$TOTALS")
   if ((after == before)); then
     echo "it ended with exit code $code and without totals"
@@ -28,6 +21,19 @@ run() {
     echo "it ended with exit code $code"
     failed=$((failed + 1))
   fi
+}
+
+# run TITLE SPEC…: busted on these files or directories, in the build BUILD_DIR; preload is for its interpreter, which
+# loads native modules, and not for what it starts (summary.lua).
+preload=
+run() {
+  local title=$1 before
+  shift
+  printf '\n== %s\n' "$title"
+  mkdir "$scratch/reports"
+  before=$(wc -l <"$TOTALS")
+  LD_PRELOAD=$preload lua5.4 /usr/bin/busted "$@"
+  judge $? "$before"
   for report in "$scratch"/reports/*; do
     [ -s "$report" ] || continue
     cat "$report"
@@ -52,10 +58,30 @@ sanitized() {
   run "integration ($sanitizers)" spec/integration
 }
 
+# The image is made while specs run: at first its maker waits for downloads and disks.
+start_image() {
+  TOTALS=$scratch/image_totals spec/image/run.sh >"$scratch/image" 2>&1 </dev/null &
+  background=$!
+}
+
+finish_image() {
+  local before
+  before=$(wc -l <"$TOTALS")
+  wait "$background"
+  local code=$?
+  background=
+  printf '\n== image\n'
+  cat "$scratch/image"
+  [ ! -f "$scratch/image_totals" ] || cat "$scratch/image_totals" >>"$TOTALS"
+  judge "$code" "$before"
+}
+
 plain() {
+  start_image
   mapfile -t units < <(find spec -name '*_spec.lua' -not -path 'spec/integration/*' | sort)
   run "units" "${units[@]}"
   run "integration" spec/integration
+  finish_image
 }
 
 : >"$TOTALS"
