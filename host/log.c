@@ -8,10 +8,11 @@
 #include "clock.h"
 #include "log_sink.h"
 
-enum { LEVEL_OFF = LOG_ERROR + 1 };
+enum { LEVEL_OFF = LOG_AUDIT + 1 };
 
 static const char *const level_names[] = {
-    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warning", [LOG_ERROR] = "error"};
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warning", [LOG_ERROR] = "error", [LOG_AUDIT] = "info",
+};
 
 static atomic_int least_level = LEVEL_OFF;
 static struct log_sink sink = LOG_SINK_INITIALIZER;

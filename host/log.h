@@ -8,7 +8,8 @@
 
 #include "bytes.h"
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+/* LOG_AUDIT is for what no level may drop; such a line says info. */
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_AUDIT };
 
 enum { LOG_MAX_MESSAGE_BYTES = 4096 }; /* what is longer is cut */
 

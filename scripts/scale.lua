@@ -56,13 +56,13 @@ return function(ctx)
   local response, plan = scale(ctx)
   local result = response.error or "scaled"
   results:add(1, result)
-  log.info("audit", {
+  log.audit {
     action = ctx.route.action,
     cluster = ctx.body.cluster_name,
     caller = ctx.caller.id or ctx.caller.name,
     from = ctx.cluster.replicas,
     to = plan and plan.replicas or ctx.body.replicas,
     result = result,
-  })
+  }
   return response
 end

@@ -48,30 +48,29 @@ static struct field read_field(lua_State *L, const char *name) {
     return field;
 }
 
-static const char *check_name(lua_State *L, int index) {
+/* The name at index, of a field of argument. */
+static const char *check_name(lua_State *L, int index, int argument) {
     static const char *const reserved[] = {"time", "level", "message", "request_id"};
     if (lua_type(L, index) != LUA_TSTRING)
-        luaL_argerror(L, 2, "the names of fields are strings");
+        luaL_argerror(L, argument, "the names of fields are strings");
     size_t length;
     const char *name = lua_tolstring(L, index, &length);
     if (length == 0 || length > MAX_NAME_BYTES || strlen(name) != length)
-        luaL_argerror(L, 2, "the name of a field has 1 to 64 bytes");
+        luaL_argerror(L, argument, "the name of a field has 1 to 64 bytes");
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
         if (strcmp(name, reserved[i]) == 0)
-            luaL_argerror(L, 2, lua_pushfstring(L, "'%s' is a field that the host writes", name));
+            luaL_argerror(L, argument, lua_pushfstring(L, "'%s' is a field that the host writes", name));
     return name;
 }
 
-/* Collects the first MAX_FIELDS of the table at index 2 by name, sorted, so that the same fields always give the same
-   line. */
-static size_t read_fields(lua_State *L, struct field *fields) {
+/* Collects the first MAX_FIELDS of the table that is an argument by name, sorted, so that the same fields always give
+   the same line. */
+static size_t read_fields(lua_State *L, int argument, struct field *fields) {
     size_t count = 0;
-    if (lua_isnoneornil(L, 2))
-        return 0;
-    luaL_checktype(L, 2, LUA_TTABLE);
+    luaL_checktype(L, argument, LUA_TTABLE);
     lua_pushnil(L);
-    while (lua_next(L, 2)) {
-        struct field field = read_field(L, check_name(L, -2));
+    while (lua_next(L, argument)) {
+        struct field field = read_field(L, check_name(L, -2, argument));
         size_t at = count;
         while (at > 0 && strcmp(fields[at - 1].name, field.name) > 0)
             at--;
@@ -103,14 +102,9 @@ static void append_value(struct buffer *line, const struct field *field) {
         buffer_text(line, "null");
 }
 
-/* Arguments are checked at every level, so that a lower LOG_LEVEL brings no new errors. Nothing raises while the line
-   is built. */
-static int write_line(lua_State *L, enum log_level level) {
-    struct field fields[MAX_FIELDS];
-    const char *message = luaL_checkstring(L, 1);
-    size_t count = read_fields(L, fields);
-    if (!log_enabled(level))
-        return 0;
+/* Nothing raises while the line is built. */
+static void write_line(lua_State *L, enum log_level level, const char *message, const struct field *fields,
+                       size_t count) {
     const struct call_context *call = runtime_call(L);
     struct buffer line = {0};
     log_begin(&line, level, message);
@@ -126,27 +120,44 @@ static int write_line(lua_State *L, enum log_level level) {
     }
     log_end(&line);
     buffer_free(&line);
+}
+
+/* Arguments are checked at every level, so that a lower LOG_LEVEL brings no new errors. */
+static int write_at(lua_State *L, enum log_level level) {
+    struct field fields[MAX_FIELDS];
+    const char *message = luaL_checkstring(L, 1);
+    size_t count = lua_isnoneornil(L, 2) ? 0 : read_fields(L, 2, fields);
+    if (log_enabled(level))
+        write_line(L, level, message, fields, count);
     return 0;
 }
 
 static int f_debug(lua_State *L) {
-    return write_line(L, LOG_DEBUG);
+    return write_at(L, LOG_DEBUG);
 }
 
 static int f_info(lua_State *L) {
-    return write_line(L, LOG_INFO);
+    return write_at(L, LOG_INFO);
 }
 
 static int f_warn(lua_State *L) {
-    return write_line(L, LOG_WARN);
+    return write_at(L, LOG_WARN);
 }
 
 static int f_error(lua_State *L) {
-    return write_line(L, LOG_ERROR);
+    return write_at(L, LOG_ERROR);
 }
 
-static const luaL_Reg functions[] = {
-    {"debug", f_debug}, {"info", f_info}, {"warn", f_warn}, {"error", f_error}, {NULL, NULL}};
+static int f_audit(lua_State *L) {
+    struct field fields[MAX_FIELDS];
+    size_t count = read_fields(L, 1, fields);
+    if (log_enabled(LOG_AUDIT))
+        write_line(L, LOG_AUDIT, "audit", fields, count);
+    return 0;
+}
+
+static const luaL_Reg functions[] = {{"debug", f_debug}, {"info", f_info},   {"warn", f_warn},
+                                     {"error", f_error}, {"audit", f_audit}, {NULL, NULL}};
 
 int luaopen_bind_log(lua_State *L) {
     luaL_newlib(L, functions);

@@ -20,4 +20,8 @@ function log.warn(message, fields) end
 ---@param fields table<string, string|number|boolean>?
 function log.error(message, fields) end
 
+--- The line of a change, with the message `audit`. It is written at every LOG_LEVEL, as info.
+---@param fields table<string, string|number|boolean>
+function log.audit(fields) end
+
 return log

@@ -70,8 +70,18 @@ describe("host/log", function()
     end
   end)
 
+  it("writes what is for the audit at every level, as info", function()
+    for _, level in ipairs { "debug", "info", "warn", "error" } do
+      local lines = capture(level, function()
+        assert.is_true(log.enabled("audit"))
+        log.event("audit", "a change", '"to":5')
+      end)
+      assert.same({ { time = lines[1].time, level = "info", message = "a change", to = 5 } }, lines)
+    end
+  end)
+
   it("is silent before it starts and after it stops", function()
-    for _, level in ipairs { "debug", "error" } do
+    for _, level in ipairs { "debug", "error", "audit" } do
       assert.is_false(log.enabled(level))
     end
     local dropped = log.dropped()

@@ -219,20 +219,22 @@ describe("the log", function()
   end)
 
   describe("at level", function()
-    --- The levels of the lines of a service that was asked, and could not ask Domino.
-    local function levels(level)
+    --- The lines of a service that act made requests to, whose port it is given.
+    local function lines(level, domino_port, act)
       local port, admin_port = processes.free_port(), processes.free_port()
       local service = program.start { arguments = { "serve" }, directory = here.directory, environment = {
         LISTEN = "127.0.0.1:" .. port, ADMIN_LISTEN = "127.0.0.1:" .. admin_port, LOG_LEVEL = level,
         KUBECONFIG = here.directory .. "/kubeconfig", DRAIN_SECONDS = "0",
-        DOMINO_NUCLEUS_URI = "http://127.0.0.1:" .. processes.free_port(),
+        DOMINO_NUCLEUS_URI = "http://127.0.0.1:" .. domino_port,
       } }
       assert.is_true(processes.wait_for_port(port))
       stage.await_ready { admin_port = admin_port }
-      assert.equal(502, here:request(stage.uma, { path = LIST, port = port }).status)
+      act(port)
       service:stop()
       local seen = {}
-      for _, line in ipairs(service:log()) do seen[line.level] = true end
+      for _, line in ipairs(lines(level, processes.free_port(), function(port)
+        assert.equal(502, here:request(stage.uma, { path = LIST, port = port }).status)
+      end)) do seen[line.level] = true end
       return seen
     end
 
@@ -246,3 +248,21 @@ describe("the log", function()
     end
   end)
 end)
+      return service:log()
+    end
+
+    --- The levels of the lines of a service that was asked, and could not ask Domino.
+    local function levels(level)
+
+    it("error, loses no change", function()
+      local written = lines("error", here.simulator_port, function(port)
+        for replicas = 2, 3 do
+          assert.equal(200, here:request(stage.uma, { method = "POST", path = "/raycluster/scale", port = port,
+            body = { cluster_name = stage.clusters.umas, replicas = replicas } }).status)
+        end
+      end)
+      assert.equal(2, #written)
+      for i, line in ipairs(written) do
+        assert.same({ "audit", i + 1, "scaled", stage.uma.id }, { line.message, line.to, line.result, line.caller })
+      end
+    end)

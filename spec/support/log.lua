@@ -11,6 +11,10 @@ for _, level in ipairs { "debug", "info", "warn", "error" } do
   end
 end
 
+function log.audit(fields)
+  log.info("audit", fields)
+end
+
 --- The fields of the lines with a message.
 function log.find(message)
   local found = {}

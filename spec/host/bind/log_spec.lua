@@ -39,6 +39,21 @@ describe("host/bind/log", function()
     end))
   end)
 
+  it("writes the line of a change at every level", function()
+    for _, level in ipairs { "debug", "info", "warn", "error" } do
+      assert.same({ '{"level":"info","message":"audit","request_id":"id-1","from":1,"to":5}' },
+        lines_of(level, function()
+          bind.serve("id-1")
+          log.audit { to = 5, from = 1 }
+          bind.serve(nil)
+        end))
+    end
+    local _, message = pcall(log.audit)
+    assert.matches("bad argument #1 .*table expected", message)
+    _, message = pcall(log.audit, { message = "m" })
+    assert.matches("bad argument #1 .*'message' is a field that the host writes", message)
+  end)
+
   it("writes scalar fields, sorted, and of other values the type", function()
     assert.same({
       '{"level":"info","message":"m","a":1,"b":2.5,"c":true,"d":false,"e":"x\\"y","f":null,"g":"(table)",' ..

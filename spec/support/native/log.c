@@ -13,7 +13,7 @@
 
 int luaopen_native_log(lua_State *L);
 
-static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
+static const char *const level_names[] = {"debug", "info", "warn", "error", "audit", NULL};
 
 static enum log_level check_level(lua_State *L, int index) {
     return (enum log_level)luaL_checkoption(L, index, NULL, level_names);
