@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "metrics.h"
+#include "watchdog.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct counted_state *first;
@@ -20,6 +21,7 @@ static void collect(void *context) {
     pthread_mutex_unlock(&mutex);
     metric_set(state_count, NULL, states);
     metric_set(memory_bytes, NULL, memory);
+    metric_set(limit_hits, (const char *[]){"cpu_soft"}, (double)watchdog_slow_runs());
 }
 
 bool state_metrics_start(void) {
@@ -28,7 +30,9 @@ bool state_metrics_start(void) {
         metric_family(METRIC_GAUGE, "rayclusterscaler_lua_memory_bytes", "Memory that all Lua states hold.", "");
     limit_hits =
         metric_family(METRIC_COUNTER, "rayclusterscaler_limit_hits_total",
-                      "Runs of scripts that a limit ended, while serving or while a bundle was proven.", "limit");
+                      "Runs of scripts, while serving or while a bundle was proven, that a limit ended; those that "
+                      "passed cpu_soft went on.",
+                      "limit");
     if (!state_count || !memory_bytes || !limit_hits)
         return false;
     metric_add(limit_hits, (const char *[]){"memory"}, 0);

@@ -27,6 +27,7 @@ static struct {
 
 static atomic_int interrupt_signal; /* 0 before the start */
 static atomic_bool stuck;
+static _Atomic uint64_t slow_runs;
 
 /* Initial-exec: the handler must not be the first to allocate a thread's copy. */
 #define HANDLER_SAFE __attribute__((tls_model("initial-exec")))
@@ -123,10 +124,11 @@ static bool look(struct watch *watch) {
     }
     atomic_store_explicit(&watch->phase, RUNNING, memory_order_release);
 
-    if (log_soft)
+    if (log_soft) {
         watch->soft_logged = true;
-    if (log_soft)
+        atomic_fetch_add_explicit(&slow_runs, 1, memory_order_relaxed);
         report(LOG_WARN, "cpu soft limit reached", label, used);
+    }
     if (log_hard)
         report(LOG_WARN, "cpu hard limit reached", label, used);
     if (!over || used < watch->hard_ms + WATCHDOG_STUCK_MS)
@@ -205,6 +207,10 @@ void watchdog_stop(void) {
 
 bool watchdog_stuck(void) {
     return atomic_load(&stuck);
+}
+
+uint64_t watchdog_slow_runs(void) {
+    return atomic_load_explicit(&slow_runs, memory_order_relaxed);
 }
 
 void watchdog_on_stuck(void (*act)(void *context), void *context) {

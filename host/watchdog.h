@@ -43,6 +43,7 @@ bool watchdog_start(void);
 void watchdog_stop(void);
 /* True from the moment a run was found stuck: nothing in this process can be trusted to end it. */
 bool watchdog_stuck(void);
+uint64_t watchdog_slow_runs(void); /* how many reached their soft limit since the process began */
 /* What happens then, on the watchdog's thread, once. NULL restores the default: wait WATCHDOG_GRACE_MS, then end the
    process with WATCHDOG_EXIT_CODE. */
 void watchdog_on_stuck(void (*act)(void *context), void *context);

@@ -184,7 +184,11 @@ describe("metrics", function()
     assert.equal(0, exposition.sum(metrics, "rayclusterscaler_policy_refused_total"))
     assert.is_true(exposition.sum(metrics, "rayclusterscaler_lua_states") >= 1)
     assert.is_true(exposition.sum(metrics, "rayclusterscaler_lua_memory_bytes") > 10000)
-    assert.equal(0, exposition.sum(metrics, "rayclusterscaler_limit_hits_total"))
+    for _, limit in ipairs { "cpu", "memory" } do
+      local hits, count = exposition.sum(metrics, "rayclusterscaler_limit_hits_total", { limit = limit })
+      assert.same({ 0, 1 }, { hits, count }, limit)
+    end
+    assert.equal(1, select(2, exposition.sum(metrics, "rayclusterscaler_limit_hits_total", { limit = "cpu_soft" })))
     assert.is_true(exposition.sum(metrics, "process_resident_memory_bytes") > 1e6)
     assert.is_true(exposition.sum(metrics, "process_open_fds") > 3)
   end)
@@ -201,6 +205,21 @@ describe("metrics", function()
     growth("rayclusterscaler_kube_watch_events_total", { type = "change" }, function()
       here:control("POST", "touch", { name = stage.clusters.urss })
     end, 1)
+  end)
+
+  it("tell of a watch that is down, and why", function()
+    local service = here:serve { DRAIN_SECONDS = "0" }
+    stage.await_ready(service)
+    here:fault { match = { kind = "watch" }, fault = { status = 403 } }
+    here:control("POST", "restart")
+    local forbidden <const> = { verb = "watch", code = "forbidden", namespace = "domino-compute" }
+    program.eventually(function()
+      local metrics = read(service)
+      return exposition.sum(metrics, "rayclusterscaler_kube_watch_troubles_total", forbidden) >= 1
+        and exposition.sum(metrics, "rayclusterscaler_kube_watch_up") == 0
+        and exposition.sum(metrics, "rayclusterscaler_kube_watch_age_seconds") > 0
+    end)
+    service:stop()
   end)
 
   describe("of a service that has had troubles", function()

@@ -1,4 +1,6 @@
 --- The rules are files: what they say is what happens, and what they must not do they cannot.
+local client = require "client"
+local exposition = require "exposition"
 local program = require "program"
 local stage = require "stage"
 
@@ -98,6 +100,15 @@ describe("rules:", function()
         program.eventually(function() return service:stdout():find(response.json.requestId, 1, true) end)
       end)
     end
+
+    it("is counted when a limit ends it, and when it comes near", function()
+      local metrics = exposition.read(client.request(service.admin_port, { path = "/metrics" }).body)
+      local function hits(limit)
+        return exposition.sum(metrics, "rayclusterscaler_limit_hits_total", { limit = limit })
+      end
+      assert.equal(4, hits "cpu" + hits "memory") -- cases 12, 13, 19, 20; what fills memory slowly runs out of time
+      assert.is_true(hits "cpu" >= 2 and hits "cpu_soft" >= 2)
+    end)
 
     it("is explained in the log", function()
       program.eventually(function()
