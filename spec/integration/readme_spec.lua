@@ -86,6 +86,23 @@ describe("README.md", function()
     program.eventually(function() return most() == 5 end, 10, "the new rule")
   end)
 
+  it("names every error with its usual status", function()
+    local written, made = {}, {}
+    for name, status in program.read "README.md":gmatch "\n| `([a-z_]+)` | (%d%d%d) |" do
+      written[name] = status
+    end
+    for name, status in program.read "scripts/reply.lua":gmatch "\n  ([a-z_]+) = { (%d%d%d), \"" do
+      made[name] = status
+    end
+    local pipe = assert(io.popen "cat host/*.c")
+    for status, name in pipe:read("a"):gmatch '[( ](%d%d%d), "([a-z_]+)"' do
+      if name ~= "bad_request" then made[name] = status end
+    end
+    pipe:close()
+    assert.same(made, written)
+    assert.equal("400", made.bad_request)
+  end)
+
   it("names every command and every route", function()
     local text = program.read "README.md"
     for _, arguments in ipairs { "check", "routes", "--help" } do
