@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,9 +32,17 @@ static sigset_t ending_signals(void) {
     return set;
 }
 
+/* A core would hold every credential that is in memory. One byte is too little for a file, and is how the kernel is
+   told not to start a program that takes cores, either. */
+static void forbid_cores(void) {
+    const struct rlimit limit = {1, 1};
+    setrlimit(RLIMIT_CORE, &limit);
+}
+
 bool program_start(struct config *config, lookup_function *lookup, struct buffer *error) {
     char text[512] = "";
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    forbid_cores();
     sigset_t set = ending_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);

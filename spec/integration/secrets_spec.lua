@@ -1,5 +1,6 @@
 --- No credential that the process was ever given is in anything that it writes or tells: its log, its complaints, its
---- metrics, its documents, its answers.
+--- decision log, the rules that it keeps, its metrics, its documents, its answers. A core, which would have them all,
+--- is never written.
 local client = require "client"
 local processes = require "processes"
 local program = require "program"
@@ -71,8 +72,10 @@ describe("secrets", function()
     here.kubeconfig = here.directory .. "/secret"
     program.write(here.kubeconfig, KUBECONFIG:format("http://127.0.0.1:" .. here.simulator_port, "",
       "token: " .. token))
+    here.decisions, here.state = here.directory .. "/decisions", here:folder {}
     here.service = here:serve { DRAIN_SECONDS = "0", LOG_LEVEL = "debug", KUBECONFIG = here.kubeconfig,
-      REQUEST_TIMEOUT_SECONDS = "1" }
+      REQUEST_TIMEOUT_SECONDS = "1", DECISION_LOG = here.decisions, DECISION_SAMPLE_RATE = "1",
+      STATE_DIR = here.state }
     stage.await_ready(here.service)
   end)
 
@@ -179,12 +182,22 @@ describe("secrets", function()
     here:fault()
   end)
 
+  it("leave the process in no core", function()
+    assert.matches("\nMax core file size +1 +1 +bytes", program.read(("/proc/%d/limits"):format(here.service.pid)))
+  end)
+
   it("of callers are in nothing that the service has told", function()
     local texts = texts_of(here.service)
     here.service:stop()
     table.remove(here.processes)
     texts.stdout, texts.stderr = here.service:stdout(), here.service:stderr()
     texts.answers = table.concat(answers)
+    texts.decisions = program.read(here.decisions)
+    assert.matches('"verdict":"deny"', texts.decisions)
+    local pipe = assert(io.popen(("find '%s' -type f -exec cat {} +"):format(here.state)))
+    texts.state = pipe:read "a"
+    pipe:close()
+    assert.is_true(#texts.state > 1000)
     assert_clean(texts)
     for _, disguise in ipairs(disguises(secrets[1])) do
       assert.has_error(function() assert_clean { ["a text that is not clean"] = "before" .. disguise .. "after" } end)
