@@ -96,6 +96,24 @@ describe("the chart's pods", function()
     assert.same({}, can)
   end)
 
+  it("takes the values of settings that the program takes", function()
+    local schema = cjson.decode(chart.read(chart.directory .. "/values.schema.json"))
+    for name, rule in pairs(schema.properties.settings.properties) do
+      rule = rule["$ref"] and schema.definitions[rule["$ref"]:match("[^/]+$")] or rule
+      local step = rule.type == "integer" and 1 or rule.type == "number" and 0.01
+      local taken = {}
+      for _, value in ipairs(rule.enum or {}) do taken[value] = true end
+      if step then
+        taken[rule.minimum], taken[rule.maximum] = true, true
+        taken[rule.minimum - step], taken[rule.maximum + step] = false, false
+      end
+      for value, expected in pairs(taken) do
+        value = type(value) == "number" and ("%.14g"):format(value) or value
+        assert.equal(expected, config.read({ [name] = value }) ~= nil, name .. "=" .. value)
+      end
+    end
+  end)
+
   it("tests what is mounted, and the Service", function()
     local pod = chart.only(chart.render({ values = everything }), "Pod")
     assert.equal("test", pod.metadata.annotations["helm.sh/hook"])
