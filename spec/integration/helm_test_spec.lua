@@ -1,4 +1,5 @@
---- What `helm test` runs: the containers of the chart's test pod, on what the chart mounts and on the service.
+--- What `helm test` runs: the containers of the chart's test pod, on what the chart mounts and on the service; and the
+--- call that its notes show.
 local chart = require "chart"
 local processes = require "processes"
 local program = require "program"
@@ -47,5 +48,15 @@ describe("helm test", function()
     said, code = ask(without_rules.port)
     assert.same({ "127.0.0.1/readyz: 503\n", 1 }, { said, code })
     assert.equal(1, select(2, ask(processes.free_port())))
+  end)
+
+  it("is followed by a call that lists the caller's clusters", function()
+    local notes = chart.run_well "build/tools/helm install --dry-run=client ours helm/rayclusterscaler"
+    local command = notes:match "\n +(curl [^\n]+/raycluster/list)"
+      :gsub("http://localhost:8899/", ("http://127.0.0.1:%d/"):format(here.simulator_port))
+      :gsub("http://rayclusterscaler%-svc%.domino%-field/", ("http://127.0.0.1:%d/"):format(here.service.port))
+    local said, code = processes.run { "sh", "-c", (command:gsub("^curl", "curl -sSf")) }
+    assert.equal(0, code)
+    assert.matches('^{"ray_clusters":%[{', said)
   end)
 end)
