@@ -3,6 +3,7 @@
 # failed, and so does a run that ends without totals. Builds are made by `make`.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+exec </dev/null # where nothing is open as 0, libuv gets that number for something else, and aborts
 
 scratch=$(mktemp -d)
 background=
