@@ -11,6 +11,7 @@ enum {
     TRACEPARENT_BYTES = 56, /* W3C trace context, version 00, with its '\0' */
     TRACESTATE_BYTES = 513, /* what has to be passed on of a tracestate at least, with its '\0' */
     REVISION_BYTES = 16,    /* longest revision of a bundle */
+    OBJECT_NAME_BYTES = 253,
 };
 
 struct header {
@@ -29,6 +30,7 @@ struct call_context {
     bool view_wanted;                    /* by the decision log's sample, drawn before the run */
     unsigned upstream_calls;
     int64_t upstream_us;
+    char changed[OBJECT_NAME_BYTES + 1]; /* what was written, or may have been, without an audit line since; or "" */
 };
 
 /* Valid while the handler runs. Header names are as sent; compare without case. */

@@ -231,6 +231,24 @@ static void log_failure(const struct runtime *runtime, const struct request *req
     buffer_free(&fields);
 }
 
+/* No change is without an audit line, also when the script ended before it wrote one. */
+static void log_change(const struct request *request, const struct response *response) {
+    const struct call_context *call = request->call;
+    struct buffer fields = {0};
+    buffer_text(&fields, "\"request_id\":");
+    buffer_json_string(&fields, call->request_id, strlen(call->request_id));
+    buffer_text(&fields, ",\"cluster\":");
+    buffer_json_string(&fields, call->changed, strlen(call->changed));
+    buffer_text(&fields, ",\"caller\":");
+    buffer_json_string(&fields, response->caller, strlen(response->caller));
+    buffer_text(&fields, ",\"result\":");
+    const char *result = response->error[0] ? response->error : "changed";
+    buffer_json_string(&fields, result, strlen(result));
+    if (!fields.failed)
+        log_event(LOG_AUDIT, "audit", fields.data);
+    buffer_free(&fields);
+}
+
 bool runtime_serve(struct runtime *runtime, const struct request *request, struct response *response,
                    struct trace *trace) {
     lua_State *L = sandbox_state(runtime->sandbox);
@@ -248,10 +266,16 @@ bool runtime_serve(struct runtime *runtime, const struct request *request, struc
     if (!served) {
         const char *message = lua_tostring(L, -1);
         log_failure(runtime, request, message ? message : "unknown error");
-        response_problem(response, 500, "policy_error",
-                         "A rule of this service failed, so the request was denied. The administrators' log says why.",
-                         request->call->request_id);
+        response_problem(
+            response, 500, "policy_error",
+            request->call->changed[0]
+                ? "A rule of this service failed when the cluster may have been changed. The administrators' log says "
+                  "why."
+                : "A rule of this service failed, so the request was denied. The administrators' log says why.",
+            request->call->request_id);
     }
+    if (request->call->changed[0])
+        log_change(request, response);
     bool reusable = !sandbox_spent(runtime->sandbox);
     note_limit(runtime);
     if (reusable && !served) { /* what the failed request left behind */

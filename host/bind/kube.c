@@ -205,6 +205,16 @@ static bool is_unknown(const struct kube_failure *failure) {
            (failure->code == KUBE_TIMEOUT || failure->code == KUBE_UNAVAILABLE || failure->code == KUBE_BAD_ANSWER);
 }
 
+/* Before a write, so that one that takes the run's last time is known of, too. */
+static void begin_change(const struct kube_caller *caller, const char *name) {
+    snprintf(caller->context->changed, sizeof caller->context->changed, "%s", name);
+}
+
+static void end_change(const struct kube_caller *caller, bool done, const struct kube_failure *failure) {
+    if (!done && !is_unknown(failure))
+        caller->context->changed[0] = '\0';
+}
+
 static int f_merge_patch(lua_State *L) {
     const struct watched *watched = check_watched(L);
     const char *name = check_name(L);
@@ -216,8 +226,11 @@ static int f_merge_patch(lua_State *L) {
     bind_json_encode(L, 3);
     struct span patch;
     patch.data = lua_tolstring(L, -1, &patch.length);
+    if (!dry_run)
+        begin_change(&caller, name);
     bool done =
         kube_merge_patch(&caller, watched->resource, name, patch, manager, dry_run, &result->object, &result->failure);
+    end_change(&caller, done, &result->failure);
     if (watched->cache && !dry_run) {
         if (done ? !kube_cache_answered(watched->cache, result->object) : is_unknown(&result->failure))
             kube_cache_doubt(watched->cache);
@@ -231,7 +244,9 @@ static int f_delete(lua_State *L) {
     const char *uid = option(L, 3, "uid", NULL), *version = option(L, 3, "resource_version", NULL);
     struct kube_caller caller = check_caller(L);
     struct result *result = push_result(L);
+    begin_change(&caller, name);
     bool done = kube_delete(&caller, watched->resource, name, uid, version, &result->failure);
+    end_change(&caller, done, &result->failure);
     if (watched->cache && (done || is_unknown(&result->failure)))
         kube_cache_doubt(watched->cache);
     if (!done)

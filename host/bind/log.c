@@ -151,6 +151,9 @@ static int f_error(lua_State *L) {
 static int f_audit(lua_State *L) {
     struct field fields[MAX_FIELDS];
     size_t count = read_fields(L, 1, fields);
+    struct call_context *call = runtime_call(L);
+    if (call)
+        call->changed[0] = '\0';
     if (log_enabled(LOG_AUDIT))
         write_line(L, LOG_AUDIT, "audit", fields, count);
     return 0;

@@ -194,6 +194,30 @@ describe("the log", function()
       end
     end)
 
+    it("is written for a script that does not write it, or ends before", function()
+      for change, expected in pairs {
+        ['log.audit {'] = "if ctx.body.replicas == 2 then while true do end end\n  log.audit {",
+        ['local log = require "log"'] = 'local log = { audit = function() end }',
+      } do
+        local text, count = program.read("scripts/scale.lua"):gsub(change, (expected:gsub("%%", "%%%%")))
+        assert.equal(1, count)
+        local service = here:serve { DRAIN_SECONDS = "0", scripts = { ["scale.lua"] = text } }
+        stage.await_ready(service)
+        local name = here:cluster({}, service)
+        local answer
+        local lines = lines_of(function(headers)
+          answer = here:request(stage.uma, { method = "POST", path = "/raycluster/scale", port = service.port,
+            headers = headers, body = { cluster_name = name, replicas = 2 } })
+        end, "audit", service)
+        assert.equal(2, here:object(name).spec.worker.replicas)
+        assert.equal(1, #lines)
+        local failed = answer.status == 500
+        assert.equal(failed, answer.body:find("failed when the cluster may have been changed", 1, true) ~= nil)
+        assert.same({ name, failed and "policy_error" or "changed", failed and "" or stage.uma.id },
+          { lines[1].cluster, lines[1].result, lines[1].caller })
+      end
+    end)
+
     it("is not written for what was not allowed, which has its decision", function()
       assert.is_nil(audit_line(stage.urs, stage.clusters.umas, 2))
       local lines = lines_of(function(headers) here:scale(stage.urs, stage.clusters.umas, 2, headers) end, "decision")
