@@ -362,11 +362,22 @@ static void restore_metatable(lua_State *L) {
     lua_pop(L, 1);
     if (same)
         return;
-    if (lua_istable(L, -1))
-        lua_pushvalue(L, -1);
-    else
+    if (!lua_istable(L, -1)) {
         lua_pushnil(L);
-    lua_setmetatable(L, -4);
+        lua_setmetatable(L, -4);
+        return;
+    }
+    /* A rule may have put a finalizer there by now. Lua looks for it at this moment alone, and would call it outside of
+       every limit. */
+    lua_pushliteral(L, "__gc");
+    lua_pushvalue(L, -1);
+    lua_rawget(L, -3); /* table copy metatable name finalizer */
+    lua_pushvalue(L, -2);
+    lua_pushnil(L);
+    lua_rawset(L, -5);
+    lua_pushvalue(L, -3);
+    lua_setmetatable(L, -6);
+    lua_rawset(L, -3);
 }
 
 /* Closure and the list of its upvalues on top. */

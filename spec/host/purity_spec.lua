@@ -204,6 +204,30 @@ describe("host/purity", function()
     end
   end)
 
+  it("brings no finalizer to life that a rule slips in, which would run when nothing limits it", function()
+    require("native.sandbox").start()
+    finally(require("native.sandbox").stop)
+    for _, order in ipairs { "table, meta", "meta, table" } do
+      local state = open((([[
+        local table, meta = {}, {}
+        setmetatable(table, meta)
+        local asked = 0
+        return { decide = function()
+          local _, _ = ORDER
+          asked = asked + 1
+          meta.__gc = nil
+          setmetatable(table, asked == 2 and meta or nil)
+          meta.__gc = function() for _ = 1, 2e8 do end end
+          if asked == 2 then while true do end end
+          return asked
+        end }]]):gsub("ORDER", order)))
+      assert.equal("1", (state:serve "/"))
+      local start = os.clock()
+      assert.equal(500, select(2, state:serve "/x")) -- the state is closed as the request left it
+      assert.is_true(os.clock() - start < 1)
+    end
+  end)
+
   it("leaves no trace of a rule that could not be required", function()
     for other, text in pairs { missing = "", broken = "error 'boom'", other = "return { decide = 1 }" } do
       local state = open((([[return { decide = function()
