@@ -60,12 +60,24 @@ static void leave(struct sandbox *sandbox, int status) {
 
 /* ---- runs ---- */
 
+/* What ended a run where nobody has said it yet, or said it of something else. */
+static void explain(struct sandbox *sandbox, int status) {
+    if ((status == LUA_OK || status == LUA_ERRMEM) && sandbox_over(sandbox))
+        sandbox_note(sandbox, sandbox_time_over); /* found over just as it ended */
+    else if (status == LUA_OK)
+        sandbox_note(sandbox, "memory limit exceeded"); /* in a nested run */
+    else if (status == LUA_ERRMEM && !sandbox->refused)
+        sandbox_note(sandbox, "not enough memory"); /* the machine's, or a script's own words */
+    else if (sandbox->message_length == 0)
+        sandbox_note(sandbox, "error in error handling");
+}
+
 int sandbox_call(struct sandbox *sandbox, int arguments, int results, const char *label) {
     lua_State *L = sandbox->L;
     int function = lua_gettop(L) - arguments;
     int status;
     sandbox->message_length = 0;
-    sandbox->refused = false;
+    sandbox->refused = sandbox->torn = false;
     if (sandbox->spent || !lua_checkstack(L, 4)) {
         sandbox_note(sandbox, sandbox->spent ? "the state is spent" : "stack overflow");
         status = LUA_ERRRUN;
@@ -79,14 +91,8 @@ int sandbox_call(struct sandbox *sandbox, int arguments, int results, const char
             lua_remove(L, function);
             return LUA_OK;
         }
-        if ((status == LUA_OK || status == LUA_ERRMEM) && sandbox_over(sandbox))
-            sandbox_note(sandbox, sandbox_time_over); /* found over just as it ended, or torn out of Lua itself */
-        else if (status == LUA_OK)
-            sandbox_note(sandbox, "memory limit exceeded"); /* in a nested run */
-        else if (status == LUA_ERRMEM && !sandbox->refused)
-            sandbox_note(sandbox, "not enough memory"); /* the machine's, or a script's own words */
-        else if (sandbox->message_length == 0)
-            sandbox_note(sandbox, "error in error handling");
+        if (!sandbox->torn)
+            explain(sandbox, status);
     }
     lua_settop(L, function - 1);
     sandbox_push_message(sandbox, L);

@@ -69,6 +69,9 @@ void sandbox_interrupt(struct watch *watch, int64_t over_ms, const void *machine
         return;
     if (lua_gc(L, LUA_GCSTOP) != 0)
         return;
+    sandbox->torn = true;
+    sandbox_note(sandbox, sandbox_time_over);
+    sandbox_say_traceback(sandbox, L, 0);
     sandbox->unlimited = true; /* the emergency collection of a full state must not start either */
     /* Lua knows its memory error by this very text, and raises it without a message handler. */
     lua_pushstring(L, "not enough memory");

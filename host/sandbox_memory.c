@@ -49,9 +49,13 @@ static void *resize(struct sandbox *sandbox, void *block, size_t before, size_t 
 static void *refuse(struct sandbox *sandbox) {
     if (sandbox->message_length > 0 && !sandbox->refused)
         return NULL; /* the run is ending by another error, which is what counts */
+    lua_Debug activation;
+    bool inside = sandbox->frame && lua_getstack(sandbox->frame->L, 0, &activation);
+    if (sandbox->refused && !inside)
+        return NULL; /* Lua tidies up behind the error, which knew its place */
     sandbox->refused = true;
     sandbox_note(sandbox, "memory limit exceeded");
-    if (sandbox->frame)
+    if (inside)
         sandbox_say_traceback(sandbox, sandbox->frame->L, 0);
     return NULL;
 }

@@ -37,6 +37,7 @@ struct sandbox {
     atomic_size_t memory; /* written by the state's user alone, read by anyone */
     struct large *large;
     bool refused;   /* an allocation in this run; message says where */
+    bool torn;      /* this run, out of Lua's own code; message says where */
     bool unlimited; /* while the host itself says what happened, or closes a broken state */
     bool spent;
     int depth; /* of nested runs */
