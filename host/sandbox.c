@@ -62,11 +62,12 @@ static void leave(struct sandbox *sandbox, int status) {
 
 /* What ended a run where nobody has said it yet, or said it of something else. */
 static void explain(struct sandbox *sandbox, int status) {
-    if ((status == LUA_OK || status == LUA_ERRMEM) && sandbox_over(sandbox))
+    bool unknown_memory = status == LUA_ERRMEM && !sandbox->refused;
+    if ((status == LUA_OK || unknown_memory) && sandbox_over(sandbox))
         sandbox_note(sandbox, sandbox_time_over); /* found over just as it ended */
     else if (status == LUA_OK)
         sandbox_note(sandbox, "memory limit exceeded"); /* in a nested run */
-    else if (status == LUA_ERRMEM && !sandbox->refused)
+    else if (unknown_memory)
         sandbox_note(sandbox, "not enough memory"); /* the machine's, or a script's own words */
     else if (sandbox->message_length == 0)
         sandbox_note(sandbox, "error in error handling");
