@@ -211,6 +211,7 @@ static int f_restore(lua_State *L) {
 
 /* Replaces a module's value by what host/proof.lua knows of a module. */
 static void wrap_module(lua_State *L, const struct bundle_file *file) {
+    sandbox_thaw(L);
     lua_createtable(L, 0, 5);
     lua_insert(L, -2);
     lua_setfield(L, -2, "value");

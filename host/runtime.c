@@ -30,15 +30,12 @@ static const char loaded_key;  /* registry: module name → value */
 struct host_module {
     const char *name;
     lua_CFunction open;
-    bool simulator_only;
 };
 
 static const struct host_module host_modules[] = {
-    {"cache", luaopen_bind_cache, false},     {"clock", luaopen_bind_clock, false},
-    {"config", luaopen_bind_config, false},   {"decisions", luaopen_bind_decisions, false},
-    {"http", luaopen_bind_http, false},       {"json", luaopen_bind_json, false},
-    {"kube", luaopen_bind_kube, false},       {"log", luaopen_bind_log, false},
-    {"metrics", luaopen_bind_metrics, false},
+    {"cache", luaopen_bind_cache},         {"clock", luaopen_bind_clock}, {"config", luaopen_bind_config},
+    {"decisions", luaopen_bind_decisions}, {"http", luaopen_bind_http},   {"json", luaopen_bind_json},
+    {"kube", luaopen_bind_kube},           {"log", luaopen_bind_log},     {"metrics", luaopen_bind_metrics},
 };
 
 static struct runtime *runtime_of(lua_State *L) {
@@ -54,14 +51,25 @@ static void load_dkjson(lua_State *L) {
         lua_error(L);
 }
 
+static const struct host_module *find_host_module(const char *name) {
+    for (size_t i = 0; i < sizeof host_modules / sizeof *host_modules; i++)
+        if (strcmp(host_modules[i].name, name) == 0)
+            return &host_modules[i];
+    return NULL;
+}
+
+/* What a module returns is all requests', so none may change it. Rules see to themselves (purity.h); the simulator is
+   one world that changes. */
+static bool is_shared(const struct runtime *runtime, const char *name) {
+    return find_host_module(name) || (!runtime->profile->simulator && !purity_applies(name));
+}
+
 /* Pushes the chunk or opener of a module; raises when there is none. */
 static void find_module(lua_State *L, const struct runtime *runtime, const char *name) {
-    for (size_t i = 0; i < sizeof host_modules / sizeof *host_modules; i++) {
-        const struct host_module *module = &host_modules[i];
-        if (strcmp(module->name, name) == 0 && (runtime->profile->simulator || !module->simulator_only)) {
-            lua_pushcfunction(L, module->open);
-            return;
-        }
+    const struct host_module *module = find_host_module(name);
+    if (module) {
+        lua_pushcfunction(L, module->open);
+        return;
     }
     if (runtime->profile->simulator && strcmp(name, "dkjson") == 0) {
         load_dkjson(L);
@@ -103,6 +111,8 @@ void runtime_require(lua_State *L, const char *name) {
     }
     if (purity_applies(name))
         purity_loaded(L, name);
+    else if (lua_istable(L, -1) && is_shared(runtime, name))
+        sandbox_freeze_module(L);
     lua_pushvalue(L, -1);
     lua_setfield(L, -3, name);
     lua_remove(L, -2);

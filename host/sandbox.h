@@ -43,6 +43,10 @@ const char *sandbox_limit(const struct sandbox *sandbox);
 void sandbox_define(lua_State *L, const char *name);
 /* Replaces the table on top by a view of it that scripts can read by key but neither change nor enumerate. */
 void sandbox_freeze(lua_State *L);
+/* The same for what a module returned, which can also be enumerated: by pairs and by its length. */
+void sandbox_freeze_module(lua_State *L);
+/* Replaces such a view on top by its table. */
+void sandbox_thaw(lua_State *L);
 /* Raises once the run's time is over: for loops in C that run long or call back into Lua. */
 void sandbox_check(lua_State *L);
 

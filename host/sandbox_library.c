@@ -10,12 +10,12 @@
 /* The key in a metatable that marks a read-only view. */
 static const char view_mark;
 
-/* ---- globals and libraries that cannot be changed ---- */
+/* ---- globals, libraries and modules that cannot be changed ---- */
 
 static int f_refuse_write(lua_State *L) {
     if (lua_type(L, 2) == LUA_TSTRING)
-        return luaL_error(L, "cannot assign to '%s': globals and libraries are read-only", lua_tostring(L, 2));
-    return luaL_error(L, "globals and libraries are read-only");
+        return luaL_error(L, "cannot assign to '%s': globals, libraries and modules are read-only", lua_tostring(L, 2));
+    return luaL_error(L, "globals, libraries and modules are read-only");
 }
 
 static int f_refuse_undefined(lua_State *L) {
@@ -45,6 +45,49 @@ static bool is_view(lua_State *L, int index) {
     bool result = lua_rawgetp(L, -1, &view_mark) != LUA_TNIL;
     lua_pop(L, 2);
     return result;
+}
+
+/* Pushes the table behind the view at index 1. */
+static void push_viewed(lua_State *L) {
+    luaL_argcheck(L, is_view(L, 1), 1, "module expected");
+    luaL_getmetafield(L, 1, "__index");
+}
+
+static int f_view_len(lua_State *L) {
+    push_viewed(L);
+    lua_pushinteger(L, luaL_len(L, -1));
+    return 1;
+}
+
+static int f_view_next(lua_State *L) {
+    lua_settop(L, 2); /* view key */
+    push_viewed(L);
+    lua_insert(L, 2);
+    return lua_next(L, 2) ? 2 : 0;
+}
+
+static int f_view_pairs(lua_State *L) {
+    lua_settop(L, 1);
+    lua_pushcfunction(L, f_view_next);
+    lua_insert(L, 1);
+    return 2;
+}
+
+void sandbox_freeze_module(lua_State *L) {
+    sandbox_freeze(L);
+    lua_getmetatable(L, -1);
+    lua_pushcfunction(L, f_view_len);
+    lua_setfield(L, -2, "__len");
+    lua_pushcfunction(L, f_view_pairs);
+    lua_setfield(L, -2, "__pairs");
+    lua_pop(L, 1);
+}
+
+void sandbox_thaw(lua_State *L) {
+    if (!is_view(L, -1))
+        return;
+    luaL_getmetafield(L, -1, "__index");
+    lua_replace(L, -2);
 }
 
 void sandbox_define(lua_State *L, const char *name) {

@@ -58,9 +58,9 @@ local now = setmetatable({}, {
     error(("a rule may not change the time (%s)"):format(tostring(key)), 2)
   end,
   __pairs = function(self)
-    local utc = clock.utc()
+    local step, utc = pairs(clock.utc())
     return function(_, key)
-      return next(utc, key)
+      return step(utc, key)
     end, self, nil
   end,
   __metatable = "time",

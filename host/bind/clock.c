@@ -47,6 +47,7 @@ static int f_utc(lua_State *L) {
         call->utc_seconds = now; /* one request, one time */
     if (lua_tointeger(L, lua_upvalueindex(1)) != now) {
         push_utc(L, (time_t)now);
+        sandbox_freeze_module(L); /* of all requests of this second */
         lua_replace(L, lua_upvalueindex(2));
         lua_pushinteger(L, now);
         lua_replace(L, lua_upvalueindex(1));
