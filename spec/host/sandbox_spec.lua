@@ -40,14 +40,14 @@ describe("host/sandbox", function()
     it("names file, line and functions of an error", function()
       box:close()
       box = native.open(MEMORY, SOFT_MS, HARD_MS)
-      local run = box:run("local function decide()\n  return nil + 1\nend\n\nlocal x = decide()\nreturn x", 0,
+      local run = box:run("local function decide()\n  return nil + 1\nend\n\nlocal x = decide()\nreturn x",
         "@policies/scaling.lua")
       assert.equal("policies/scaling.lua:2: attempt to perform arithmetic on a nil value\n" ..
         "\tpolicies/scaling.lua:2: in local 'decide'\n\tpolicies/scaling.lua:5: in main chunk", run.error)
     end)
 
     it("names file and line of a text that does not parse", function()
-      local run = box:run("local = 1", 0, "@scripts/app.lua")
+      local run = box:run("local = 1", "@scripts/app.lua")
       assert.matches("^scripts/app.lua:1: <name> expected near '='", run.error)
     end)
 
@@ -87,7 +87,7 @@ describe("host/sandbox", function()
 
   describe("limits", function()
     it("end a run at the CPU limit, and the state with it", function()
-      local run = box:run("while true do end", 0, "=endless")
+      local run = box:run("while true do end", "=endless")
       assert.is_false(run.ok)
       assert.equal("endless:1: cpu time limit exceeded\n\tendless:1: in main chunk", run.error)
       assert.is_true(run.spent)
@@ -186,7 +186,7 @@ describe("host/sandbox", function()
       local luv = require "luv"
       local descriptor = assert(luv.fs_open(path, "a", 384))
       native.log_to(descriptor)
-      box:run(source, 0, "=scripts.app")
+      box:run(source, "=scripts.app")
       native.log_stop()
       luv.fs_close(descriptor)
       local lines = {}

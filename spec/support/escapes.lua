@@ -1,20 +1,26 @@
---- Scripts that try to get out of the sandbox or to use more than their share: the library that the specs of the
---- sandbox, of the proof and of the service draw from. `burn`, `handle` and `nested` are not used here, so that any
---- sandboxed state can run them.
+--- Scripts that try to get out of the sandbox, to change what others see, or to use more than their share, for
+--- escapes_spec.lua. They may rely on a module scripts.answer and on the rule policies.rule that they run in.
 ---
 --- What must come of each:
 ---   result = text    runs, and its value is this text
 ---   error = pattern  ends with an error; the state goes on
----   limit = pattern  a limit ends the run, and the state with it; "time", "memory" or "any"
----@class Escape
----@field [1] string name
----@field [2] string source
+---   limit = name     a limit ends the run, and the state with it; "time", "memory" or "any"; "false": only seems to
+---@class Outcome
 ---@field result string?
 ---@field error string?
 ---@field limit string?
 
+---@class Escape: Outcome
+---@field [1] string name
+---@field [2] string source
+---@field rule Outcome? in a rule, where it differs
+---@field load Outcome? while a rule loads, where it differs
+---@field text boolean? is no function's body, and so runs nowhere: what is to be refused is the text
+
 local READ_ONLY = "read%-only"
 local NOT_FOUND = "undefined global"
+local ONLY_RULES = { error = "a rule may require only other rules" }
+local NOT_RAW = { error = "what is read%-only is read by its fields and by pairs" }
 
 ---@type Escape[]
 local reaching_out = {
@@ -35,10 +41,11 @@ local reaching_out = {
   { "string.pack", "return tostring(string.pack)", result = "nil" },
   { "a library through _G", "return _G.os", error = NOT_FOUND .. " 'os'" },
   { "a library through _ENV", "return _ENV['io']", error = NOT_FOUND .. " 'io'" },
-  { "a library through rawget", "return tostring(rawget(_G, 'os'))", result = "nil" },
+  { "a library through rawget", "return tostring(rawget(_G, 'os'))", result = "nil", rule = NOT_RAW },
   { "a library through an environment of its own", "local _ENV = {} return os.getenv", error = "global 'os'" },
-  { "a library through what pairs shows", "for name in pairs(_G) do return name end return 'none'", result = "none" },
-  { "a library through what next shows", "return tostring(next(string))", result = "nil" },
+  { "a library through what pairs shows", "for name in pairs(_G) do return name end return 'none'", result = "none",
+    rule = NOT_RAW },
+  { "a library through what next shows", "return tostring(next(string))", result = "nil", rule = NOT_RAW },
   { "the globals' metatable", "return tostring(getmetatable(_G))", result = "false" },
   { "another metatable for the globals", "setmetatable(_G, {})", error = "protected metatable" },
   { "a binding's metatable", "return tostring(getmetatable(tostring))", result = "nil" },
@@ -50,13 +57,14 @@ local reaching_out = {
 
 ---@type Escape[]
 local changing = {
-  { "assigning a global", "answer = 42", error = "cannot assign to 'answer'.*" .. READ_ONLY },
+  { "assigning a global", "answer = 42", error = "cannot assign to 'answer'.*" .. READ_ONLY,
+    load = { error = "assigns to global 'answer'" } },
   { "assigning a global by mistake in a function", "local function f() count = 1 end f()", error = "'count'" },
   { "reading an undefined global", "return answer", error = NOT_FOUND .. " 'answer'" },
   { "a global by a key that is no name", "return _G[1]", error = NOT_FOUND },
   { "assigning a global by a key that is no name", "_G[{}] = 1", error = READ_ONLY },
-  { "replacing a global function", "pcall = nil", error = READ_ONLY },
-  { "replacing a library", "string = {}", error = READ_ONLY },
+  { "replacing a global function", "pcall = nil", error = READ_ONLY, load = { error = "assigns to global 'pcall'" } },
+  { "replacing a library", "string = {}", error = READ_ONLY, load = { error = "assigns to global 'string'" } },
   { "replacing a library's function", "string.format = nil", error = READ_ONLY },
   { "adding to a library", "table.extend = 1", error = READ_ONLY },
   { "rawset on the globals", "rawset(_G, 'pcall', nil)", error = READ_ONLY },
@@ -79,6 +87,45 @@ local changing = {
   { "a weak table", "setmetatable({}, { __mode = 'k' })", error = "'__mode'" },
   { "a protected metatable", "return tostring(getmetatable(setmetatable({}, { __metatable = 'no' })))", result = "no" },
   { "replacing a protected metatable", "setmetatable(setmetatable({}, { __metatable = 1 }), {})", error = "protected" },
+}
+
+---@type Escape[]
+local changing_modules = {
+  { "replacing a function of json", "require('json').decode = function() return {} end", error = READ_ONLY,
+    rule = ONLY_RULES },
+  { "adding to http", "require('http').shout = 1", error = READ_ONLY, rule = ONLY_RULES },
+  { "replacing a function of kube", "rawset(require('kube'), 'get', nil)", error = READ_ONLY, rule = ONLY_RULES },
+  { "replacing a function of the cache", "require('cache').fetch = nil", error = READ_ONLY, rule = ONLY_RULES },
+  { "replacing a function of the log", "require('log').warn = nil", error = READ_ONLY, rule = ONLY_RULES },
+  { "replacing a function of the metrics", "rawset(require('metrics'), 'counter', nil)", error = READ_ONLY,
+    rule = ONLY_RULES },
+  { "replacing the clock", "require('clock').utc = function() return { hour = 33 } end", error = READ_ONLY,
+    rule = ONLY_RULES },
+  { "another time for all", "require('clock').utc().hour = 33", error = READ_ONLY, rule = ONLY_RULES },
+  { "silencing decisions", "require('decisions').write = function() end", error = READ_ONLY, rule = ONLY_RULES },
+  { "another setting", "require('config').compute_namespace = 'kube-system'", error = READ_ONLY, rule = ONLY_RULES },
+  { "a metatable for a module", "setmetatable(require('json'), {})", error = "protected metatable",
+    rule = ONLY_RULES },
+  { "table.insert into a module", "table.insert(require('json'), 1)", error = READ_ONLY, rule = ONLY_RULES },
+  { "replacing a function of the scripts", "require('scripts.answer').text = nil", error = READ_ONLY,
+    rule = ONLY_RULES },
+  { "adding to the scripts", "rawset(require('scripts.answer'), 'more', 1)", error = READ_ONLY, rule = ONLY_RULES },
+  { "a table behind a module", [[
+    local step, module = pairs(require 'scripts.answer')
+    rawset(module, 'text', nil)]], error = READ_ONLY, rule = ONLY_RULES },
+  { "what pairs steps through, without a module", [[
+    local step = pairs(require 'scripts.answer')
+    step({})]], error = "module expected", rule = ONLY_RULES },
+  { "reading a module", [[
+    local names, answer = {}, require 'scripts.answer'
+    for name in pairs(answer) do names[#names + 1] = name end
+    table.sort(names)
+    return #answer .. table.concat(names)]], result = "0textzero", rule = ONLY_RULES },
+  { "requiring the machine's own modules", "require('os')", error = "module 'os' not found", rule = ONLY_RULES },
+  { "requiring by a path", "require('scripts./etc/passwd')", error = "not found", rule = ONLY_RULES },
+  { "requiring by a path upwards", "require('policies.../scripts/answer')", error = "not found" },
+  { "replacing a rule", "require('policies.rule').decide = nil", result = "nil", load = { error = "requires itself" } },
+  { "requiring by what is no name", "require({})", error = "string expected" },
 }
 
 ---@type Escape[]
@@ -114,14 +161,14 @@ local failing = {
     local t = setmetatable({}, {})
     getmetatable(t).__tostring = function() return tostring(t) end
     error(t)]], error = "^%(error object is a table value%)" },
-  { "a giant error", "error(('x'):rep(1 << 20), 0)", error = "^x+… %(cut%)\n" },
+  { "a giant error", "error(('x'):rep(1 << 20), 0)", error = "^x+… %(cut%)\n", load = { error = "^x+…\n" } },
   { "a giant name in an error", "local t = {} t[('x'):rep(1 << 20)]()", error = "attempt to call a nil value" },
   { "an error in the message handler", "return tostring(xpcall(error, error))", result = "false" },
   { "a message handler that calls itself", [[
     local function handler() error() end
     return tostring((xpcall(error, handler)))]], result = "false" },
-  { "a false memory error", "error('not enough memory', 0)", limit = "any" },
-  { "a false memory error, caught", "while true do pcall(error, 'not enough memory', 0) end", limit = "any" },
+  { "a false memory error", "error('not enough memory', 0)", limit = "false" },
+  { "a false memory error, caught", "while true do pcall(error, 'not enough memory', 0) end", limit = "false" },
 }
 
 ---@type Escape[]
@@ -151,7 +198,7 @@ local digging = {
     return a.x]], error = "loop" },
   { "coroutines inside coroutines", [[
     local function f() return coroutine.wrap(f)() end
-    f()]], error = "overflow" },
+    f()]], error = "%.lua:%d+: " },
   { "coroutines inside coroutines, caught", [[
     local function f() return coroutine.resume(coroutine.create(f)) end
     return tostring(f())]], result = "true" },
@@ -193,13 +240,13 @@ local digging = {
   { "a pattern that nests captures", "return ('x'):find(('('):rep(40) .. 'x' .. (')'):rep(40))",
     error = "too many captures" },
   { "a pattern that recurses", "return ('x'):rep(1000):find(('x?'):rep(1000))", error = "too complex" },
-  { "parentheses without end", ("("):rep(10000), error = "overflow" },
-  { "blocks without end", ("do "):rep(10000), error = "overflow" },
-  { "tables inside tables in the text", "return " .. ("{"):rep(10000), error = "overflow" },
-  { "functions inside functions in the text", ("return function() "):rep(10000), error = "overflow" },
-  { "too many locals", ("local a "):rep(300), error = "too many local variables" },
-  { "a binary chunk", "\27Lua", error = "attempt to load a binary chunk" },
-  { "a text that is no Lua", "\0\1\2", error = "unexpected symbol" },
+  { "parentheses without end", ("("):rep(10000), error = "overflow", text = true },
+  { "blocks without end", ("do "):rep(10000), error = "overflow", text = true },
+  { "tables inside tables in the text", "return " .. ("{"):rep(10000), error = "overflow", text = true },
+  { "functions inside functions in the text", ("return function() "):rep(10000), error = "overflow", text = true },
+  { "too many locals", ("local a "):rep(300), error = "too many local variables", text = true },
+  { "a binary chunk", "\27Lua", error = "attempt to load a binary chunk", text = true },
+  { "a text that is no Lua", "\0\1\2", error = "unexpected symbol", text = true },
 }
 
 ---@type Escape[]
@@ -385,7 +432,7 @@ local inside_c = {
     local text = {}
     for i = 1, 50000 do text[i] = ("::l%d:: do end "):format(i) end
     return table.concat(text)
-  end, limit = "time" },
+  end, text = true, limit = "time" },
   { "names that the compiler looks for far and wide", function()
     local text, names = {}, {}
     for i = 1, 190 do names[i] = "v" .. i end
@@ -394,7 +441,7 @@ local inside_c = {
     text[#text + 1] = ("x=x "):rep(200000)
     text[#text + 1] = ("end "):rep(150)
     return table.concat(text)
-  end, limit = "time" },
+  end, text = true, limit = "time" },
 }
 
 ---@type Escape[]
@@ -438,7 +485,8 @@ local hungry = {
 ---@return Escape[]
 local function library()
   local all = {}
-  for _, kind in ipairs { reaching_out, changing, looking_in, failing, digging, never_ending, inside_c, hungry } do
+  for _, kind in ipairs { reaching_out, changing, changing_modules, looking_in, failing, digging, never_ending,
+    inside_c, hungry } do
     for _, escape in ipairs(kind) do
       if type(escape[2]) == "function" then escape[2] = escape[2]() end
       all[#all + 1] = escape

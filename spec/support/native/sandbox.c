@@ -81,8 +81,7 @@ struct run {
     int64_t elapsed_us;
 };
 
-static void *perform(void *context) {
-    struct run *run = context;
+static void perform(struct run *run) {
     lua_State *S = sandbox_state(run->sandbox);
     int64_t cpu = cpu_us();
     int64_t started = clock_monotonic_us();
@@ -98,27 +97,14 @@ static void *perform(void *context) {
         lua_pushstring(S, text);
         lua_replace(S, -2);
     }
-    return NULL;
 }
 
-/* box:run(source [, stack_kib [, name]]) -> { ok, result | error, status, spent, cpu_ms, elapsed_ms, memory, top } */
+/* box:run(source [, name]) -> { ok, result | error, status, spent, cpu_ms, elapsed_ms, memory, top } */
 static int f_run(lua_State *L) {
     struct run run = {.sandbox = check(L)};
     run.source = luaL_checklstring(L, 2, &run.length);
-    lua_Integer stack_kib = luaL_optinteger(L, 3, 0);
-    run.name = luaL_optstring(L, 4, "=script");
-    if (stack_kib > 0) {
-        pthread_t thread;
-        pthread_attr_t attributes;
-        pthread_attr_init(&attributes);
-        pthread_attr_setstacksize(&attributes, (size_t)stack_kib * 1024);
-        if (pthread_create(&thread, &attributes, perform, &run) != 0)
-            return luaL_error(L, "no thread");
-        pthread_attr_destroy(&attributes);
-        pthread_join(thread, NULL);
-    } else {
-        perform(&run);
-    }
+    run.name = luaL_optstring(L, 3, "=script");
+    perform(&run);
     lua_State *S = sandbox_state(run.sandbox);
     size_t length;
     const char *text = lua_tolstring(S, -1, &length);
