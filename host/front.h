@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 struct front;
 
@@ -50,6 +51,10 @@ void front_between(void);                /* wait for the connection's next reque
 void front_close(void);                  /* nothing: the connection is closed, or given back */
 /* Has this thread's request not come whole in time? */
 bool front_expired(void);
+/* Sends all of the parts, which it uses up. False when the peer is gone, or did not take them before the deadline. */
+bool front_send(struct iovec *parts, size_t count);
+/* Has the peer hung up? */
+bool front_peer_left(void);
 
 /* What libc's functions do instead on such threads. Where they return false, it is theirs. */
 bool front_poll(struct pollfd *descriptors, nfds_t count, int timeout_ms, int *result);

@@ -1,6 +1,7 @@
 /* The threads' side: what poll, recv, accept and shutdown do on threads of civetweb. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,6 +140,38 @@ static int wait_for_peer(struct pollfd *descriptor, int timeout_ms) {
     self.stalled_ms += clock_monotonic_ms() - now;
     errno = failure;
     return result;
+}
+
+/* Takes what was sent off the parts. */
+static void advance(struct iovec **parts, size_t *count, size_t sent) {
+    while (*count && sent >= (*parts)->iov_len) {
+        sent -= (*parts)->iov_len;
+        (*parts)++;
+        (*count)--;
+    }
+    if (*count) {
+        (*parts)->iov_base = (char *)(*parts)->iov_base + sent;
+        (*parts)->iov_len -= sent;
+    }
+}
+
+bool front_send(struct iovec *parts, size_t count) {
+    for (;;) {
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = count < IOV_MAX ? count : IOV_MAX};
+        ssize_t sent = sendmsg(self.descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd peer = {self.descriptor, POLLOUT, 0};
+        if (sent < 0 && errno == EAGAIN ? wait_for_peer(&peer, -1) <= 0 : sent < 0 && errno != EINTR)
+            return false;
+        if (sent >= 0)
+            advance(&parts, &count, (size_t)sent);
+        if (count == 0)
+            return true;
+    }
+}
+
+bool front_peer_left(void) {
+    struct pollfd peer = {self.descriptor, POLLRDHUP, 0};
+    return wait_on(&peer, 1, 0) != 0;
 }
 
 /* Lets civetweb read the request, and not a byte more: nothing of the next one is in its hands when this one ends. */

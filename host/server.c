@@ -1,16 +1,13 @@
 #include "server.h"
 
-#include <arpa/inet.h>
 #include <civetweb.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +19,6 @@
 enum {
     STALLED_SHARE = 4, /* a fourth of the threads may wait for their peers */
     MAX_TARGET_BYTES = 8192,
-    WRITE_BATCH_BYTES = 64 * 1024,
     START_TIMEOUT_MS = 2000,
     STOP_POLL_MS = 10,
     STOP_QUIET_MS = 100,  /* open connections are closed once nothing has come on any of them for so long */
@@ -49,6 +45,8 @@ struct worker {
     struct response response;
     struct buffer output;
     struct buffer body;
+    struct iovec *parts;
+    size_t part_capacity;
 };
 
 static void worker_free(void *pointer) {
@@ -56,6 +54,7 @@ static void worker_free(void *pointer) {
     response_free(&worker->response);
     buffer_free(&worker->output);
     buffer_free(&worker->body);
+    free(worker->parts);
     free(worker);
 }
 
@@ -91,16 +90,10 @@ static const char *http_date(void) {
     return text;
 }
 
-static bool write_all(struct mg_connection *connection, const char *data, size_t length) {
-    while (length > 0) {
-        size_t part = length < WRITE_BATCH_BYTES ? length : WRITE_BATCH_BYTES;
-        int written = mg_write(connection, data, part);
-        if (written <= 0)
-            return false;
-        data += written;
-        length -= (size_t)written;
-    }
-    return true;
+static bool write_all(const char *data, size_t length) {
+    char *text;
+    memcpy(&text, &data, sizeof text); /* an iovec is for reading, too */
+    return front_send(&(struct iovec){text, length}, 1);
 }
 
 static void append_head(struct buffer *out, const struct response *response, const struct call_context *call,
@@ -123,9 +116,26 @@ static void append_head(struct buffer *out, const struct response *response, con
     buffer_text(out, close ? "\r\nConnection: close\r\n" : "\r\nConnection: keep-alive\r\n");
 }
 
-/* Small answers leave in one write; large bodies in batches, never copied as a whole. */
-static bool write_response(struct mg_connection *connection, struct worker *worker, const struct call_context *call,
-                           bool head_only, bool close) {
+/* Head and body as they lie in memory: nothing of a body is copied. */
+static bool send_parts(struct worker *worker, size_t piece_count) {
+    const struct response *response = &worker->response;
+    size_t count = 1 + piece_count;
+    if (count > worker->part_capacity) {
+        struct iovec *parts = realloc(worker->parts, count * sizeof *parts);
+        if (!parts)
+            return false;
+        worker->parts = parts;
+        worker->part_capacity = count;
+    }
+    worker->parts[0] = (struct iovec){worker->output.data, worker->output.length};
+    for (size_t i = 0; i < piece_count; i++) {
+        worker->parts[i + 1].iov_len = response->pieces[i].span.length;
+        memcpy(&worker->parts[i + 1].iov_base, &response->pieces[i].span.data, sizeof(void *));
+    }
+    return front_send(worker->parts, count);
+}
+
+static bool write_response(struct worker *worker, const struct call_context *call, bool head_only, bool close) {
     struct response *response = &worker->response;
     struct buffer *out = &worker->output;
     if (response->failed) /* not even the memory to say so */
@@ -138,63 +148,28 @@ static bool write_response(struct mg_connection *connection, struct worker *work
         buffer_text(out, "\r\n");
     }
     buffer_text(out, "\r\n");
-    for (size_t i = 0; !head_only && i < response->piece_count; i++) {
-        buffer_append(out, response->pieces[i].span.data, response->pieces[i].span.length);
-        if (out->length >= WRITE_BATCH_BYTES) {
-            if (out->failed || !write_all(connection, out->data, out->length))
-                return false;
-            buffer_clear(out);
-        }
-    }
-    return !out->failed && (out->length == 0 || write_all(connection, out->data, out->length));
+    return !out->failed && send_parts(worker, head_only ? 0 : response->piece_count);
 }
 
-static int socket_port(const struct sockaddr_storage *address) {
-    if (address->ss_family == AF_INET)
-        return ntohs(((const struct sockaddr_in *)address)->sin_port);
-    return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port) : -1;
-}
-
-/* civetweb keeps its socket to itself; the simulator finds it by the peer's port to see a peer that left. */
-static int find_socket(int peer_port) {
-    for (int descriptor = 3; descriptor < 4096; descriptor++) {
-        struct sockaddr_storage address;
-        socklen_t size = sizeof address;
-        if (getpeername(descriptor, (struct sockaddr *)&address, &size) != 0)
-            continue;
-        if (socket_port(&address) == peer_port)
-            return descriptor;
-    }
-    return -1;
-}
-
-static bool peer_left(int descriptor) {
-    struct pollfd poll_descriptor = {descriptor, POLLRDHUP, 0};
-    return descriptor < 0 ||
-           (poll(&poll_descriptor, 1, 0) > 0 && (poll_descriptor.revents & (POLLRDHUP | POLLHUP | POLLERR)));
-}
-
-static bool write_chunk(struct mg_connection *connection, struct buffer *out, const struct buffer *chunk, bool raw) {
+static bool write_chunk(struct buffer *out, const struct buffer *chunk, bool raw) {
     if (raw)
-        return write_all(connection, chunk->data, chunk->length);
+        return write_all(chunk->data, chunk->length);
     buffer_clear(out);
     buffer_format(out, "%zx\r\n", chunk->length);
     buffer_append(out, chunk->data, chunk->length);
     buffer_text(out, "\r\n");
-    return !out->failed && write_all(connection, out->data, out->length);
+    return !out->failed && write_all(out->data, out->length);
 }
 
-static void write_stream(struct mg_connection *connection, const struct server *server, struct worker *worker,
-                         const struct call_context *call) {
+static void write_stream(const struct server *server, struct worker *worker, const struct call_context *call) {
     struct response *response = &worker->response;
     struct buffer *out = &worker->output, chunk = {0};
-    int descriptor = find_socket(mg_get_request_info(connection)->remote_port);
     bool open = true;
     if (!response->raw) {
         buffer_clear(out);
         append_head(out, response, call, true);
         buffer_text(out, "Transfer-Encoding: chunked\r\n\r\n");
-        open = !out->failed && write_all(connection, out->data, out->length);
+        open = !out->failed && write_all(out->data, out->length);
     }
     while (open) {
         buffer_clear(&chunk);
@@ -202,12 +177,12 @@ static void write_stream(struct mg_connection *connection, const struct server *
         if (step == STREAM_ABORT)
             break;
         if (step == STREAM_DATA && chunk.length)
-            open = write_chunk(connection, out, &chunk, response->raw);
+            open = write_chunk(out, &chunk, response->raw);
         else if (step == STREAM_WAIT)
-            open = !peer_left(descriptor) && !atomic_load(&server->draining);
+            open = !front_peer_left() && !atomic_load(&server->draining);
         else if (step == STREAM_END) {
             if (!response->raw)
-                write_all(connection, "0\r\n\r\n", 5);
+                write_all("0\r\n\r\n", 5);
             break;
         }
     }
@@ -230,7 +205,7 @@ static bool read_body(struct mg_connection *connection, const struct server *ser
         return false;
     }
     if (expect && length)
-        mg_write(connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        write_all("HTTP/1.1 100 Continue\r\n\r\n", 25);
     buffer_clear(&worker->body);
     char part[8192];
     int count = 1;
@@ -320,8 +295,8 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         clock_sleep_ms(response->delay_ms);
     front_answer(response->stream ? 0 : clock_monotonic_ms() + server->options.request_timeout_ms);
     if (response->stream && server->options.streaming)
-        write_stream(connection, server, worker, call);
-    else if (!write_response(connection, worker, call, strcmp(request.method, "HEAD") == 0, close))
+        write_stream(server, worker, call);
+    else if (!write_response(worker, call, strcmp(request.method, "HEAD") == 0, close))
         mg_disable_connection_keep_alive(connection);
     if (unread)
         drain(connection);
@@ -371,7 +346,7 @@ static int on_error(struct mg_connection *connection, int status, const char *me
         response_problem(&worker->response, status, "internal", "The request could not be handled.", call.request_id);
     else
         response_problem(&worker->response, 400, "bad_request", "The request is malformed.", call.request_id);
-    write_response(connection, worker, &call, false, true);
+    write_response(worker, &call, false, true);
     mg_disable_connection_keep_alive(connection);
     mg_set_user_connection_data(connection, worker);
     if (server->options.refused)
