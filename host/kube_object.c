@@ -91,10 +91,14 @@ struct kube_object *kube_object_copy(struct span text, bool *malformed) {
     return object;
 }
 
-void kube_object_index(struct kube_object *object, const char *label) {
+struct span kube_object_label(const struct kube_object *object, const char *label) {
     struct span value = json_member(object->labels, label);
-    if (json_type(value) == JSON_STRING && value.length > 2)
-        object->indexed = (struct span){value.data + 1, value.length - 2};
+    bool given = json_type(value) == JSON_STRING && value.length > 2;
+    return given ? (struct span){value.data + 1, value.length - 2} : (struct span){"", 0};
+}
+
+void kube_object_index(struct kube_object *object, const char *label) {
+    object->indexed = kube_object_label(object, label);
 }
 
 struct kube_object *kube_object_reference(struct kube_object *object) {

@@ -25,7 +25,9 @@ struct kube_object {
 struct kube_object *kube_object_new(struct bytes *owner, struct span text, bool *malformed);
 /* The same on a copy of text, so that the object keeps nothing else alive. */
 struct kube_object *kube_object_copy(struct span text, bool *malformed);
-/* Finds the value of a label, inside of text and as it stands there. Before others see the object. */
+/* The value of a label, inside of text and as it stands there; empty when there is none. */
+struct span kube_object_label(const struct kube_object *object, const char *label);
+/* Keeps that as the object's index. Before others see the object. */
 void kube_object_index(struct kube_object *object, const char *label);
 struct kube_object *kube_object_reference(struct kube_object *object);
 void kube_object_release(struct kube_object *object); /* NULL is fine */

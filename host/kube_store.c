@@ -167,12 +167,12 @@ static bool change(struct state *state, const struct kube_object *old, struct ku
     if (!state->by_value)
         return true;
     bool moved = old && object && !same_bytes(old->indexed, object->indexed);
-    if (old && old->indexed.length && (!object || moved)) {
+    if (old && (!object || moved)) {
         struct kube_key key = kube_key_of(old);
         if (!advance(&state->by_value, kube_tree_remove(state->by_value, &key)))
             return false;
     }
-    return !object || !object->indexed.length || advance(&state->by_value, kube_tree_put(state->by_value, object));
+    return !object || advance(&state->by_value, kube_tree_put(state->by_value, object));
 }
 
 /* The state in force, to be changed and published; released when it is not. */
@@ -205,16 +205,14 @@ static int by_value(const void *a, const void *b) {
 }
 
 static struct kube_tree *index_of(struct kube_object *const *objects, size_t count) {
-    struct kube_object **indexed = malloc((count ? count : 1) * sizeof(struct kube_object *));
+    if (count == 0)
+        return kube_tree_new(KUBE_BY_VALUE, NULL, 0);
+    struct kube_object **indexed = malloc(count * sizeof(struct kube_object *));
     if (!indexed)
         return NULL;
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (objects[i]->indexed.length)
-            indexed[kept++] = objects[i];
-    if (kept)
-        qsort(indexed, kept, sizeof *indexed, by_value);
-    struct kube_tree *tree = kube_tree_new(KUBE_BY_VALUE, indexed, kept);
+    memcpy(indexed, objects, count * sizeof *indexed);
+    qsort(indexed, count, sizeof *indexed, by_value);
+    struct kube_tree *tree = kube_tree_new(KUBE_BY_VALUE, indexed, count);
     free(indexed);
     return tree;
 }
@@ -368,17 +366,56 @@ static bool append(struct kube_list *list, struct kube_object *object) {
     return true;
 }
 
-bool kube_store_list(struct kube_store *store, const char *value, struct kube_list *list) {
-    struct kube_tree *tree = take_tree(store, value != NULL);
-    struct kube_key from = {.value = {value, value ? strlen(value) : 0}, .name = "", .namespace = ""};
-    struct kube_walk walk = kube_tree_walk(tree, value ? &from : NULL);
+static bool append_all(const struct kube_tree *tree, struct kube_list *list) {
+    struct kube_walk walk = kube_tree_walk(tree, NULL);
+    struct kube_object *object;
+    while ((object = kube_walk_next(&walk)) != NULL)
+        if (!append(list, object))
+            return false;
+    return true;
+}
+
+static bool append_value(const struct kube_tree *tree, struct span value, struct kube_list *list) {
+    struct kube_key from = {.value = value, .name = "", .namespace = ""};
+    struct kube_walk walk = kube_tree_walk(tree, &from);
+    struct kube_object *object;
+    while ((object = kube_walk_next(&walk)) != NULL && same_bytes(object->indexed, value))
+        if (!append(list, object))
+            return false;
+    return true;
+}
+
+static int by_name(const void *a, const void *b) {
+    struct kube_key left = kube_key_of(*(struct kube_object *const *)a);
+    struct kube_key right = kube_key_of(*(struct kube_object *const *)b);
+    return kube_key_compare(KUBE_BY_NAME, &left, &right);
+}
+
+bool kube_store_list(struct kube_store *store, const struct span *values, size_t count, struct kube_list *list) {
+    struct kube_tree *tree = take_tree(store, values != NULL);
+    *list = (struct kube_list){0};
+    bool done = values || append_all(tree, list);
+    for (size_t i = 0; values && done && i < count; i++)
+        done = append_value(tree, values[i], list);
+    kube_tree_release(tree);
+    if (!done)
+        kube_list_free(list);
+    else if (values && count > 1 && list->count)
+        qsort(list->objects, list->count, sizeof *list->objects, by_name);
+    return done;
+}
+
+bool kube_store_samples(struct kube_store *store, struct kube_list *list) {
+    static const char behind[] = "\x7f"; /* every name */
+    struct kube_tree *tree = take_tree(store, true);
+    struct kube_walk walk = kube_tree_walk(tree, NULL);
     struct kube_object *object;
     bool done = true;
     *list = (struct kube_list){0};
     while (done && (object = kube_walk_next(&walk)) != NULL) {
-        if (value && !same_bytes(object->indexed, from.value))
-            break;
         done = append(list, object);
+        struct kube_key next = {.value = object->indexed, .name = behind, .namespace = ""};
+        walk = kube_tree_walk(tree, &next);
     }
     kube_tree_release(tree);
     if (!done)

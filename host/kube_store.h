@@ -43,7 +43,11 @@ uint64_t kube_store_changes(struct kube_store *store);
 size_t kube_store_count(struct kube_store *store);
 /* *object is a reference for the caller, NULL when there is no such object. */
 void kube_store_get(struct kube_store *store, const char *name, const char *namespace, struct kube_object **object);
-/* Every object, or those whose indexed label has that value, sorted by name. False when memory is exhausted. */
-bool kube_store_list(struct kube_store *store, const char *value, struct kube_list *list);
+/* Every object (values NULL), or those whose indexed label has one of the values, each there once; "" is that of
+   objects without the label. Sorted by name. False when memory is exhausted. */
+bool kube_store_list(struct kube_store *store, const struct span *values, size_t count, struct kube_list *list);
+/* One object of each value of the indexed label, "" included: costs what there are values. False when memory is
+   exhausted. */
+bool kube_store_samples(struct kube_store *store, struct kube_list *list);
 
 #endif

@@ -32,10 +32,9 @@ local function admit_one(ctx, name, fresh)
 end
 
 local function admit_each(ctx)
-  local objects, failure = clusters.list()
-  if not objects then return reply.upstream(ctx.request, "Kubernetes", failure) end
-  ctx.objects = rules.visible(ctx.caller, ctx.route.action, objects, clusters)
-  return nil
+  local failure
+  ctx.objects, failure = rules.visible(ctx.caller, ctx.route.action, clusters)
+  return failure and reply.upstream(ctx.request, "Kubernetes", failure)
 end
 
 --- Fills in the context, or returns the answer that refuses.

@@ -11,6 +11,7 @@ local resource = kube.resource {
   version = "v1alpha1",
   plural = "rayclusters",
   watch = true,
+  index = OWNER,
 }
 
 ---@param name string
@@ -19,8 +20,16 @@ function clusters.get(name, fresh)
   return resource:get(name, fresh and { fresh = true } or nil)
 end
 
-function clusters.list()
-  return resource:list()
+--- Every cluster, or those of the owners of some.
+---@param like kube.object[]?
+function clusters.list(like)
+  return resource:list(like and { like = like })
+end
+
+--- One cluster of each owner, and one without an owner; nil when that cannot be told at once.
+---@return kube.object[]?
+function clusters.samples()
+  return resource:samples()
 end
 
 --- Writes a plan to the very object that it was made for: the uid and the resourceVersion go along, so that whoever

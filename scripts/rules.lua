@@ -134,19 +134,27 @@ function rules.allows(caller, action, cluster)
   return allowed, reason
 end
 
---- Those of the objects that the caller may see. What is not in a list was denied to nobody, so a list is one allowed
---- view: when it is logged, it is one line that counts, and some of its decisions.
----@param caller caller
----@param action action
----@param objects kube.object[]
----@param clusters { view: function, watch: function, owner: function } scripts.clusters
----@return kube.object[]
-function rules.visible(caller, action, objects, clusters)
-  local logged = decisions.wanted(true)
+--- A rule that read nothing of a cluster but its owner says the same of all that the owner has: it is asked about one
+--- cluster an owner, and what others own costs nothing. nil when the rule read more.
+---@return kube.object[]? objects
+---@return table? failure
+local function visible_by_owner(caller, action, clusters)
+  local samples = clusters.samples()
+  if not samples then return nil end
+  local shown = {}
+  for i = 1, #samples do
+    local seen = {}
+    if ask(caller, action, clusters.watch(samples[i], seen)) then shown[#shown + 1] = samples[i] end
+    if seen.more then return nil end
+  end
+  if #shown == 0 then return shown end
+  return clusters.list(#shown < #samples and shown or nil)
+end
+
+--- Asks about each cluster, or once an owner as long as the rule reads nothing else.
+local function visible_of(caller, action, objects, clusters, logged)
   local step, reasons, reason_count = math.max(1, #objects // MAX_DETAILS), {}, 0
   local visible, count = {}, 0
-  -- A rule that read nothing of a cluster but its owner says the same of all that the owner has: with thousands of
-  -- clusters, it is asked once an owner. One that reads more is asked about each.
   local verdicts = {}
   for i = 1, #objects do
     local object = objects[i]
@@ -187,6 +195,24 @@ function rules.visible(caller, action, objects, clusters)
     }
   end
   return visible
+end
+
+--- The clusters that the caller may see, or nil and Kubernetes' failure. What is not in a list was denied to nobody, so
+--- a list is one allowed view: when it is logged, it is one line that counts, and some of its decisions.
+---@param caller caller
+---@param action action
+---@param clusters table scripts.clusters
+---@return kube.object[]? objects
+---@return table? failure
+function rules.visible(caller, action, clusters)
+  local logged = decisions.wanted(true)
+  if not logged then
+    local objects, failure = visible_by_owner(caller, action, clusters)
+    if objects or failure then return objects, failure end
+  end
+  local objects, failure = clusters.list()
+  if not objects then return nil, failure end
+  return visible_of(caller, action, objects, clusters, logged)
 end
 
 -- Scaling -----------------------------------------------------------------------------------------------------------

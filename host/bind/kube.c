@@ -172,24 +172,23 @@ static bool is_indexed(const struct watched *watched, const char *labels, const 
     return **value && strspn(*value, LABEL_VALUE) == strlen(*value);
 }
 
-static int f_list(lua_State *L) {
-    const struct watched *watched = check_watched(L);
-    const char *labels = option(L, 2, "label_selector", ""), *fields = option(L, 2, "field_selector", ""), *value;
-    struct kube_store *store = store_of(watched, flag(L, 2, "fresh"));
-    struct trace *trace;
-    struct kube_caller caller = check_traced_caller(L, &trace);
-    struct result *result = push_result(L);
-    bool copied = store && is_indexed(watched, labels, fields, &value);
-    uint64_t changes = copied ? kube_store_changes(store) : 0;
-    if (copied) {
-        trace_list(trace, watched->cache, changes);
-        if (!kube_store_list(store, value, &result->list))
-            return luaL_error(L, "out of memory");
-    } else {
-        trace_refuse(trace);
-        if (!kube_list(&caller, watched->resource, labels, fields, false, &result->list, &result->failure))
-            return return_failure(L, result);
+/* Of the objects in the table at index: what stands for them in the index. Lives in a userdata on top of the stack. */
+static struct span *check_like(lua_State *L, int index, const struct watched *watched, size_t *count) {
+    luaL_argcheck(L, watched->index_label, index, "'like' is for a resource with an index");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    *count = lua_rawlen(L, -1);
+    struct span *values = lua_newuserdatauv(L, (*count + 1) * sizeof *values, 0);
+    for (size_t i = 0; i < *count; i++) {
+        lua_rawgeti(L, -2, (lua_Integer)i + 1);
+        struct kube_object *object = bind_kube_object(L, -1);
+        luaL_argcheck(L, object, index, "'like' must be a list of objects");
+        values[i] = kube_object_label(object, watched->index_label);
+        lua_pop(L, 1); /* the request holds the object */
     }
+    return values;
+}
+
+static int return_list(lua_State *L, struct result *result) {
     lua_createtable(L, (int)result->list.count, 0);
     for (size_t i = 0; i < result->list.count; i++) {
         bind_kube_push_object(L, &result->list.objects[i]);
@@ -197,6 +196,67 @@ static int f_list(lua_State *L) {
     }
     clear_result(result);
     return 1;
+}
+
+/* Leaves in list what has one of the values. */
+static void keep_like(struct kube_list *list, const char *label, const struct span *values, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct span own = kube_object_label(list->objects[i], label);
+        bool wanted = false;
+        for (size_t j = 0; j < count && !wanted; j++)
+            wanted =
+                own.length == values[j].length && (!own.length || memcmp(own.data, values[j].data, own.length) == 0);
+        if (wanted)
+            list->objects[kept++] = list->objects[i];
+        else
+            kube_object_release(list->objects[i]);
+    }
+    list->count = kept;
+}
+
+static int f_list(lua_State *L) {
+    const struct watched *watched = check_watched(L);
+    const char *labels = option(L, 2, "label_selector", ""), *fields = option(L, 2, "field_selector", ""), *value;
+    struct kube_store *store = store_of(watched, flag(L, 2, "fresh"));
+    lua_settop(L, 2);
+    size_t count = 0;
+    bool has_like = lua_istable(L, 2) && lua_getfield(L, 2, "like") != LUA_TNIL;
+    struct span *like = has_like ? check_like(L, 2, watched, &count) : NULL, one;
+    luaL_argcheck(L, !like || (!*labels && !*fields), 2, "'like' goes without selectors");
+    struct trace *trace;
+    struct kube_caller caller = check_traced_caller(L, &trace);
+    struct result *result = push_result(L);
+    bool copied = store && is_indexed(watched, labels, fields, &value);
+    if (copied) {
+        if (value)
+            one = (struct span){value, strlen(value)};
+        trace_list(trace, watched->cache, kube_store_changes(store));
+        if (!kube_store_list(store, value ? &one : like, value ? 1 : count, &result->list))
+            return luaL_error(L, "out of memory");
+    } else {
+        trace_refuse(trace);
+        if (!kube_list(&caller, watched->resource, labels, fields, false, &result->list, &result->failure))
+            return return_failure(L, result);
+        if (like)
+            keep_like(&result->list, watched->index_label, like, count);
+    }
+    return return_list(L, result);
+}
+
+static int f_samples(lua_State *L) {
+    const struct watched *watched = check_watched(L);
+    luaL_argcheck(L, watched->index_label || !watched->cache, 1, "the resource has no index");
+    struct kube_store *store = store_of(watched, false);
+    struct trace *trace;
+    check_traced_caller(L, &trace);
+    struct result *result = push_result(L);
+    if (!store)
+        return trace_refuse(trace), lua_pushnil(L), 1;
+    trace_list(trace, watched->cache, kube_store_changes(store));
+    if (!kube_store_samples(store, &result->list))
+        return luaL_error(L, "out of memory");
+    return return_list(L, result);
 }
 
 /* A write whose fate is not known may have been carried out. */
@@ -296,8 +356,9 @@ static int f_resource(lua_State *L) {
 
 /* ---- The module ---- */
 
-static const luaL_Reg methods[] = {
-    {"get", f_get}, {"list", f_list}, {"merge_patch", f_merge_patch}, {"delete", f_delete}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"get", f_get},         {"list", f_list},
+                                   {"samples", f_samples}, {"merge_patch", f_merge_patch},
+                                   {"delete", f_delete},   {NULL, NULL}};
 static const luaL_Reg functions[] = {{"resource", f_resource}, {NULL, NULL}};
 
 int luaopen_bind_kube(lua_State *L) {

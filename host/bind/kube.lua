@@ -41,8 +41,8 @@ local resource = {}
 --- A resource of one namespace. With `watch`, declared while the bundle loads, reads come from the host's own copy; as
 --- long as that is not current, they come from the API server.
 ---@param options { group: string, version: string, plural: string, namespace: string?, watch: boolean?, index: string? }
----namespace is COMPUTE_NAMESPACE unless given; group "" is the core group; index: a label, by whose value the copy lists
----as fast as it lists all (`label_selector = "<label>=<value>"`)
+---namespace is COMPUTE_NAMESPACE unless given; group "" is the core group; index: a label by whose value the copy finds
+---objects without a look at the others (`label_selector = "<label>=<value>"`, `like`, `samples`)
 ---@return kube.resource
 function kube.resource(options) end
 
@@ -53,10 +53,16 @@ function kube.resource(options) end
 function resource:get(name, options) end
 
 --- Every object, in pages, sorted by name. Other selectors than one value of the indexed label go to the API server.
----@param options { label_selector: string?, field_selector: string?, fresh: boolean? }?
+---@param options { label_selector: string?, field_selector: string?, fresh: boolean?, like: kube.object[]? }?
+---like: only those that have the indexed label's value of one of these, or are without it as one of these is
 ---@return kube.object[]?
 ---@return kube.failure?
 function resource:list(options) end
+
+--- One object of each value of the indexed label, and one without it if there is any; in no order. nil as long as the
+--- copy is not current.
+---@return kube.object[]?
+function resource:samples() end
 
 --- Sends a merge patch (RFC 7396). Integers of the table are sent as integers.
 --- An integral float is sent as an integer too: a `5.0` would be refused. Use `json.null` to remove a field.

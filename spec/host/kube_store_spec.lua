@@ -55,7 +55,28 @@ describe("host/kube_store", function()
     store:event(event("MODIFIED", object("c", 9, "")))
     assert.same({ object("e", 8, "u") }, store:list("u"))
     assert.same({ object("a", 6, "v") }, store:list("v"))
+    assert.same({ object("c", 9, ""), object("d", 4, "") }, store:list(""))
     assert.equal(4, store:count())
+  end)
+
+  it("lists by several values, in order of the name", function()
+    store:replace({ object("a", 1, "u"), object("b", 2, "v"), object("c", 3, "u"), object("d", 4, "") }, "5")
+    assert.same({ object("a", 1, "u"), object("b", 2, "v"), object("c", 3, "u") }, store:list("v", "u"))
+    assert.same({ object("b", 2, "v"), object("d", 4, "") }, store:list("", "v", "w"))
+  end)
+
+  it("shows one object of each value, and one without", function()
+    assert.same({}, store:samples())
+    local objects = {}
+    for i = 1, 1000 do
+      objects[i] = object(("n%04d"):format(i), i, ({ [0] = "", "u", "v", "v" })[i % 4])
+    end
+    store:replace(objects, "1000")
+    assert.same({ objects[4], objects[1], objects[2] }, store:samples())
+    store:event(event("MODIFIED", object("n0900", 1001, "w")))
+    assert.same({ objects[4], objects[1], objects[2], object("n0900", 1001, "w") }, store:samples())
+    store:event(event("DELETED", object("n0900", 1002, "w")))
+    assert.same({ objects[4], objects[1], objects[2] }, store:samples())
   end)
 
   it("does without an index", function()

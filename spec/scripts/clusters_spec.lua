@@ -14,7 +14,7 @@ describe("scripts/clusters", function()
     package.loaded["scripts.clusters"] = nil
     require "scripts.clusters"
     assert.same({ group = "distributed-compute.dominodatalab.com", version = "v1alpha1", plural = "rayclusters",
-                  watch = true }, kube.declared)
+                  watch = true, index = "dominodatalab.com/starting-user-id" }, kube.declared)
   end)
 
   it("shows rules what they decide on", function()

@@ -63,6 +63,7 @@ describe("GET …/list", function()
 
   it("says so when Kubernetes fails", function()
     principal("a1", true)
+    kube.put("ray-1", { owner = "u1" })
     kube.fail("list", { code = "unavailable", message = "refused", status = 500 })
     local response = call("GET", "/raycluster/list", { headers = token })
     assert.equal(502, response.status)

@@ -120,13 +120,29 @@ function resource:get(name, options) -- luacheck: ignore 212/self
   return object
 end
 
-function resource:list() -- luacheck: ignore 212/self
-  record { operation = "list" }
+function resource:samples() -- luacheck: ignore 212/self
+  record { operation = "samples" }
+  if kube.lagging then return nil end
+  local objects, known = {}, {}
+  for _, object in pairs(copy) do
+    local owner = object.labels[OWNER] or ""
+    if not known[owner] then objects[#objects + 1] = object end
+    known[owner] = true
+  end
+  return objects
+end
+
+function resource:list(options) -- luacheck: ignore 212/self
+  local wanted = options and {}
+  for _, object in ipairs(options and options.like or {}) do
+    wanted[object.labels[OWNER] or ""] = true
+  end
+  record { operation = "list", like = options and options.like }
   local failure = fault "list"
   if failure then return nil, failure end
   local objects = {}
   for _, object in pairs(copy) do
-    objects[#objects + 1] = object
+    if not wanted or wanted[object.labels[OWNER] or ""] then objects[#objects + 1] = object end
   end
   table.sort(objects, function(a, b)
     return a.name < b.name

@@ -94,18 +94,35 @@ static int f_get(lua_State *L) {
     return 1;
 }
 
-/* store:list(value | nil) -> { text, … } */
-static int f_list(lua_State *L) {
-    struct kube_list list;
-    if (!kube_store_list(check_store(L), luaL_optstring(L, 2, NULL), &list))
-        return luaL_error(L, "out of memory");
+static int return_texts(lua_State *L, struct kube_list *list) {
     lua_newtable(L);
-    for (size_t i = 0; i < list.count; i++) {
-        lua_pushlstring(L, list.objects[i]->text.data, list.objects[i]->text.length);
+    for (size_t i = 0; i < list->count; i++) {
+        lua_pushlstring(L, list->objects[i]->text.data, list->objects[i]->text.length);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    kube_list_free(&list);
+    kube_list_free(list);
     return 1;
+}
+
+/* store:list(value …) -> { text, … } */
+static int f_list(lua_State *L) {
+    struct span values[8];
+    size_t count = (size_t)lua_gettop(L) - 1;
+    luaL_argcheck(L, count <= 8, 9, "at most 8 values");
+    for (size_t i = 0; i < count; i++)
+        values[i].data = luaL_checklstring(L, (int)i + 2, &values[i].length);
+    struct kube_list list;
+    if (!kube_store_list(check_store(L), count ? values : NULL, count, &list))
+        return luaL_error(L, "out of memory");
+    return return_texts(L, &list);
+}
+
+/* store:samples() -> { text, … } */
+static int f_samples(lua_State *L) {
+    struct kube_list list;
+    if (!kube_store_samples(check_store(L), &list))
+        return luaL_error(L, "out of memory");
+    return return_texts(L, &list);
 }
 
 static int f_count(lua_State *L) {
@@ -189,7 +206,8 @@ static void *storm_reader(void *context) {
         kube_object_release(object);
         snprintf(name, sizeof name, "u%u", (unsigned)rand_r(&seed) % 7);
         bool all = rand_r(&seed) % 2;
-        if (!kube_store_list(storm->store, all ? NULL : name, &list))
+        struct span value = {name, strlen(name)};
+        if (!kube_store_list(storm->store, all ? NULL : &value, 1, &list))
             continue;
         for (size_t i = 0; i < list.count; i++) {
             storm_look(storm, list.objects[i], last);
@@ -371,10 +389,19 @@ static int f_churn(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg methods[] = {{"replace", f_replace}, {"event", f_event}, {"patched", f_patched},
-                                   {"get", f_get},         {"list", f_list},   {"count", f_count},
-                                   {"version", f_version}, {"storm", f_storm}, {"load", f_load},
-                                   {"churn", f_churn},     {"__gc", f_gc},     {NULL, NULL}};
+static const luaL_Reg methods[] = {{"replace", f_replace},
+                                   {"event", f_event},
+                                   {"patched", f_patched},
+                                   {"get", f_get},
+                                   {"list", f_list},
+                                   {"samples", f_samples},
+                                   {"count", f_count},
+                                   {"version", f_version},
+                                   {"storm", f_storm},
+                                   {"load", f_load},
+                                   {"churn", f_churn},
+                                   {"__gc", f_gc},
+                                   {NULL, NULL}};
 static const luaL_Reg functions[] = {{"new", f_new}, {"in_use", f_in_use}, {NULL, NULL}};
 
 int luaopen_native_kube_store(lua_State *L) {
