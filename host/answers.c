@@ -4,16 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "clock.h"
 #include "metrics.h"
 
 enum {
     SLOTS = 1024,
+    LOCKS = 64,                   /* each for every 64th slot */
     MAX_HEADERS = 16,             /* names that scripts of one generation may read, all together */
-    MAX_BODY_BYTES = 64 * 1024,   /* of one answer */
+    MAX_INHERITED = 8,            /* of those: names that nobody reads any more end with a generation some day */
+    MAX_BODY_BYTES = 1024 * 1024, /* of one answer */
     MAX_BYTES = 16 * 1024 * 1024, /* of all: they keep objects alive that Kubernetes no longer has */
     MAX_AGE_MS = 60 * 1000,
+    MAX_WAIT_MS = 20, /* for another's run; upstreams may keep that one waiting much longer */
 };
 
 struct answer {
@@ -25,8 +29,14 @@ struct answer {
 };
 
 struct slot {
-    pthread_mutex_t mutex; /* held while an answer is compared and referenced */
     struct answer *answer;
+    struct cache_key making; /* of a run that others wait for; of a run whose answer was not kept, when there is none */
+    enum { NOTHING_MADE, BEING_MADE, NOT_KEPT } made;
+};
+
+struct lock {
+    pthread_mutex_t mutex; /* held while an answer is compared and referenced */
+    pthread_cond_t ended;  /* a run that others wait for */
 };
 
 struct answers {
@@ -37,6 +47,7 @@ struct answers {
     char *headers[MAX_HEADERS]; /* what scripts were seen to read, in order of appearance; never changed once there */
     atomic_size_t size;
     atomic_uint hand; /* the slot that is looked at next, to drop what is out of date */
+    struct lock locks[LOCKS];
     struct slot slots[SLOTS];
 };
 
@@ -49,8 +60,14 @@ struct answers *answers_new(struct cache *cache) {
                                                  "Answers given without running a script.", ""),
                                    NULL);
     pthread_mutex_init(&answers->mutex, NULL);
-    for (size_t i = 0; i < SLOTS; i++)
-        pthread_mutex_init(&answers->slots[i].mutex, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    for (size_t i = 0; i < LOCKS; i++) {
+        pthread_mutex_init(&answers->locks[i].mutex, NULL);
+        pthread_cond_init(&answers->locks[i].ended, &attributes);
+    }
+    pthread_condattr_destroy(&attributes);
     return answers;
 }
 
@@ -66,9 +83,11 @@ static void answer_free(struct answers *answers, struct answer *answer) {
 void answers_free(struct answers *answers) {
     if (!answers)
         return;
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         answer_free(answers, answers->slots[i].answer);
-        pthread_mutex_destroy(&answers->slots[i].mutex);
+    for (size_t i = 0; i < LOCKS; i++) {
+        pthread_mutex_destroy(&answers->locks[i].mutex);
+        pthread_cond_destroy(&answers->locks[i].ended);
     }
     for (size_t i = 0; i < MAX_HEADERS; i++)
         free(answers->headers[i]);
@@ -77,8 +96,8 @@ void answers_free(struct answers *answers) {
 }
 
 /* A request is known by its method, target, and the headers that scripts read, absent ones told from empty ones. */
-static bool make_key(struct answers *answers, const struct request *request, struct answer_key *key) {
-    struct span parts[3 + 2 * MAX_HEADERS];
+static void make_key(struct answers *answers, const struct request *request, struct answer_key *key) {
+    struct span parts[3 + MAX_HEADERS];
     size_t count = 0;
     const char *start[] = {request->method, request->path, request->query};
     for (size_t i = 0; i < 3; i++)
@@ -86,16 +105,19 @@ static bool make_key(struct answers *answers, const struct request *request, str
     key->header_count = atomic_load_explicit(&answers->header_count, memory_order_acquire);
     for (size_t i = 0; i < key->header_count; i++) {
         const char *value = request_header(request, answers->headers[i]);
-        parts[count++] = value ? (struct span){"=", 1} : (struct span){"", 0};
-        parts[count++] = value ? (struct span){value, strlen(value)} : (struct span){"", 0};
+        parts[count++] = (struct span){value, value ? strlen(value) : 0};
     }
-    return cache_key(answers->cache, parts, count, &key->key);
+    cache_key(answers->cache, parts, count, &key->key);
 }
 
-static struct slot *slot_of(struct answers *answers, const struct cache_key *key) {
+static size_t index_of(const struct cache_key *key) {
     size_t index;
     memcpy(&index, key->bytes, sizeof index);
-    return &answers->slots[index % SLOTS];
+    return index % SLOTS;
+}
+
+static bool same_key(const struct cache_key *a, const struct cache_key *b) {
+    return memcmp(a, b, sizeof *a) == 0;
 }
 
 static bool holds(const struct answers *answers, const struct answer *answer) {
@@ -116,26 +138,56 @@ static void copy_response(struct response *to, const struct response *from) {
         response_piece(to, bytes_reference(from->pieces[i].owner), from->pieces[i].span);
 }
 
-bool answers_find(struct answers *answers, const struct request *request, struct response *response,
-                  struct answer_key *key) {
-    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
-    key->usable = reads && request->body.length == 0 && make_key(answers, request, key);
-    if (!key->usable)
-        return false;
-    struct slot *slot = slot_of(answers, &key->key);
+/* Takes the answer out of the slot that no longer holds. With the lock held; the caller frees it without. */
+static struct answer *take_stale(const struct answers *answers, struct slot *slot) {
+    struct answer *answer = slot->answer;
+    if (!answer || holds(answers, answer))
+        return NULL;
+    slot->answer = NULL;
+    return answer;
+}
+
+/* One run is enough for all who ask the same at one time. False when its end was not to be seen in time. */
+static bool await_run(struct lock *lock, const struct slot *slot, const struct answer_key *key, int64_t until_ms) {
+    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+    while (slot->made == BEING_MADE && same_key(&slot->making, &key->key))
+        if (pthread_cond_timedwait(&lock->ended, &lock->mutex, &until) != 0)
+            return false;
+    return true;
+}
+
+static bool find(struct answers *answers, struct response *response, struct answer_key *key, int64_t until_ms) {
+    size_t index = index_of(&key->key);
+    struct slot *slot = &answers->slots[index];
+    struct lock *lock = &answers->locks[index % LOCKS];
     struct answer *stale = NULL;
-    pthread_mutex_lock(&slot->mutex);
-    bool found = slot->answer && memcmp(&slot->answer->key, &key->key, sizeof key->key) == 0;
-    if (found && !holds(answers, slot->answer)) {
-        stale = slot->answer;
-        slot->answer = NULL;
-        found = false;
+    bool found = false;
+    pthread_mutex_lock(&lock->mutex);
+    bool in_time = await_run(lock, slot, key, until_ms);
+    if (slot->answer && same_key(&slot->answer->key, &key->key)) {
+        stale = take_stale(answers, slot);
+        found = !stale;
     }
     if (found)
         copy_response(response, &slot->answer->response);
-    pthread_mutex_unlock(&slot->mutex);
+    else if (in_time && slot->made != BEING_MADE && !(slot->made == NOT_KEPT && same_key(&slot->making, &key->key))) {
+        key->awaited = true;
+        slot->made = BEING_MADE;
+        slot->making = key->key;
+    }
+    pthread_mutex_unlock(&lock->mutex);
     answer_free(answers, stale);
     return found;
+}
+
+bool answers_find(struct answers *answers, const struct request *request, struct response *response,
+                  struct answer_key *key) {
+    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    *key = (struct answer_key){.usable = reads && request->body.length == 0};
+    if (!key->usable)
+        return false;
+    make_key(answers, request, key);
+    return find(answers, response, key, clock_monotonic_ms() + MAX_WAIT_MS);
 }
 
 void answers_used(struct answers *answers) {
@@ -168,14 +220,10 @@ static bool learn_headers(struct answers *answers, const struct answer_key *key,
 
 /* Looks at one more slot: an answer that nobody asks for again must not keep its objects for long. */
 static void sweep(struct answers *answers) {
-    struct slot *slot = &answers->slots[atomic_fetch_add(&answers->hand, 1) % SLOTS];
-    struct answer *stale = NULL;
-    pthread_mutex_lock(&slot->mutex);
-    if (slot->answer && !holds(answers, slot->answer)) {
-        stale = slot->answer;
-        slot->answer = NULL;
-    }
-    pthread_mutex_unlock(&slot->mutex);
+    size_t index = atomic_fetch_add(&answers->hand, 1) % SLOTS;
+    pthread_mutex_lock(&answers->locks[index % LOCKS].mutex);
+    struct answer *stale = take_stale(answers, &answers->slots[index]);
+    pthread_mutex_unlock(&answers->locks[index % LOCKS].mutex);
     answer_free(answers, stale);
 }
 
@@ -185,17 +233,15 @@ static bool worth_keeping(const struct answers *answers, const struct response *
            atomic_load(&answers->size) + response->body_length <= MAX_BYTES;
 }
 
-void answers_keep(struct answers *answers, const struct answer_key *key, struct trace *trace,
-                  const struct response *response) {
-    if (!key->usable)
-        return;
-    sweep(answers);
+/* NULL when the run's answer is not to be remembered. */
+static struct answer *make_answer(struct answers *answers, const struct answer_key *key, struct trace *trace,
+                                  const struct response *response) {
     if (trace->refused || trace->source_count == 0 || !worth_keeping(answers, response) ||
         !learn_headers(answers, key, trace))
-        return;
+        return NULL;
     struct answer *answer = calloc(1, sizeof *answer);
     if (!answer)
-        return;
+        return NULL;
     answer->key = key->key;
     answer->made_ms = clock_monotonic_ms();
     answer->size = response->body_length + sizeof *answer;
@@ -204,14 +250,39 @@ void answers_keep(struct answers *answers, const struct answer_key *key, struct 
     trace->source_count = 0; /* its references are the answer's now */
     copy_response(&answer->response, response);
     atomic_fetch_add(&answers->size, answer->size);
-    if (answer->response.failed || answer->response.headers.failed) {
-        answer_free(answers, answer);
+    if (!answer->response.failed && !answer->response.headers.failed)
+        return answer;
+    answer_free(answers, answer);
+    return NULL;
+}
+
+void answers_keep(struct answers *answers, const struct answer_key *key, struct trace *trace,
+                  const struct response *response) {
+    if (!key->usable)
         return;
+    sweep(answers);
+    struct answer *answer = make_answer(answers, key, trace, response), *old = NULL;
+    size_t index = index_of(&key->key);
+    struct slot *slot = &answers->slots[index];
+    struct lock *lock = &answers->locks[index % LOCKS];
+    pthread_mutex_lock(&lock->mutex);
+    if (answer) {
+        old = slot->answer;
+        slot->answer = answer;
     }
-    struct slot *slot = slot_of(answers, &answer->key);
-    pthread_mutex_lock(&slot->mutex);
-    struct answer *old = slot->answer;
-    slot->answer = answer;
-    pthread_mutex_unlock(&slot->mutex);
+    if (key->awaited) {
+        slot->made = answer ? NOTHING_MADE : NOT_KEPT;
+        pthread_cond_broadcast(&lock->ended);
+    }
+    pthread_mutex_unlock(&lock->mutex);
     answer_free(answers, old);
+}
+
+void answers_inherit(struct answers *answers, const struct answers *from) {
+    size_t count = atomic_load_explicit(&from->header_count, memory_order_acquire), kept = 0;
+    if (count > MAX_INHERITED)
+        return;
+    while (kept < count && (answers->headers[kept] = strdup(from->headers[kept])))
+        kept++;
+    atomic_store_explicit(&answers->header_count, kept, memory_order_release);
 }

@@ -14,17 +14,23 @@ void answers_free(struct answers *answers);
 
 /* What answers_find learned of a request, for answers_keep. */
 struct answer_key {
-    bool usable; /* false: nothing of this request is to be remembered */
+    bool usable;  /* false: nothing of this request is to be remembered */
+    bool awaited; /* others who ask the same wait for this run */
     size_t header_count;
     struct cache_key key;
 };
 
-/* Fills response when the request's answer is known and still true. */
+/* From a generation's predecessor, before the first request: what scripts read of requests. */
+void answers_inherit(struct answers *answers, const struct answers *from);
+
+/* Fills response when the request's answer is known and still true, or becomes so within a moment by a run that is
+   under way for the same request. When not, answers_keep must follow. */
 bool answers_find(struct answers *answers, const struct request *request, struct response *response,
                   struct answer_key *key);
 /* Counts an answer that was found and given. */
 void answers_used(struct answers *answers);
-/* Remembers the answer of a run, unless it read what cannot be watched. Takes the trace's references. */
+/* The end of a run, whatever it brought: remembers its answer, unless it read what cannot be watched. Takes the trace's
+ * references. */
 void answers_keep(struct answers *answers, const struct answer_key *key, struct trace *trace,
                   const struct response *response);
 

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "purity.h"
+
 enum {
     READ_ATTEMPTS = 20, /* how often a snapshot that changes underneath is begun again */
     READ_PAUSE_MS = 5,
@@ -246,24 +248,38 @@ static int by_module(const void *left, const void *right) {
     return strcmp(((const struct bundle_file *)left)->module, ((const struct bundle_file *)right)->module);
 }
 
-static bool hash(struct bundle *bundle) {
-    EVP_MD_CTX *all = EVP_MD_CTX_new(), *one = EVP_MD_CTX_new();
-    bool made = all && one && EVP_DigestInit_ex(all, EVP_sha256(), NULL) == 1;
-    for (size_t i = 0; made && i < bundle->file_count; i++) {
-        struct bundle_file *file = &bundle->files[i];
-        made = EVP_DigestInit_ex(one, EVP_sha256(), NULL) == 1 &&
-               EVP_DigestUpdate(one, file->source->data, file->source->length) == 1;
-        if (made)
-            sha256_hex(one, file->sha256);
-        made = made && EVP_DigestUpdate(all, file->path, strlen(file->path) + 1) == 1 &&
-               EVP_DigestUpdate(all, file->sha256, 64) == 1;
-    }
-    char digest[65] = "";
+static bool hash_file(EVP_MD_CTX *context, struct bundle_file *file) {
+    bool made = EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
+                EVP_DigestUpdate(context, file->source->data, file->source->length) == 1;
     if (made)
-        sha256_hex(all, digest);
-    memcpy(bundle->revision, digest, BUNDLE_REVISION_BYTES);
-    EVP_MD_CTX_free(all);
-    EVP_MD_CTX_free(one);
+        sha256_hex(context, file->sha256);
+    return made;
+}
+
+/* Of the names and hashes of the files, rules left out unless they are wanted. */
+static bool hash_files(EVP_MD_CTX *context, const struct bundle *bundle, bool rules, char *revision) {
+    char digest[65] = "";
+    bool made = EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+    for (size_t i = 0; made && i < bundle->file_count; i++) {
+        const struct bundle_file *file = &bundle->files[i];
+        if (rules || !purity_applies(file->module))
+            made = EVP_DigestUpdate(context, file->path, strlen(file->path) + 1) == 1 &&
+                   EVP_DigestUpdate(context, file->sha256, 64) == 1;
+    }
+    if (made)
+        sha256_hex(context, digest);
+    memcpy(revision, digest, BUNDLE_REVISION_BYTES);
+    return made;
+}
+
+static bool hash(struct bundle *bundle) {
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool made = context;
+    for (size_t i = 0; made && i < bundle->file_count; i++)
+        made = hash_file(context, &bundle->files[i]);
+    made = made && hash_files(context, bundle, true, bundle->revision) &&
+           hash_files(context, bundle, false, bundle->code_revision);
+    EVP_MD_CTX_free(context);
     return made;
 }
 

@@ -33,6 +33,7 @@ struct bundle {
     struct bundle_file *files; /* sorted by module */
     size_t file_count;
     char revision[BUNDLE_REVISION_BYTES + 1];
+    char code_revision[BUNDLE_REVISION_BYTES + 1]; /* the same of all files but rules */
 };
 
 /* All files of all sources as they were at one moment. NULL and a message when there is no such moment for some time,

@@ -1,11 +1,10 @@
 #include "cache.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "clock.h"
@@ -31,8 +30,7 @@ struct cache_flight {
 };
 
 struct cache {
-    EVP_MAC_CTX *keyed;     /* only ever duplicated */
-    pthread_key_t contexts; /* a thread's duplicate: the key schedule is done once */
+    unsigned char key[crypto_generichash_KEYBYTES]; /* of the keyed hash */
     pthread_mutex_t mutex;
     pthread_condattr_t monotonic;
     size_t max_entries, max_bytes;
@@ -43,75 +41,41 @@ struct cache {
     struct cache_statistics statistics;
 };
 
-/* ---- Keys: HMAC-SHA-256 under a random key, one context a thread ---- */
-
-static void free_context(void *context) {
-    EVP_MAC_CTX_free(context);
-}
-
-static EVP_MAC_CTX *new_keyed_context(void) {
-    unsigned char key[CACHE_KEY_BYTES];
-    char digest[] = "SHA256";
-    OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0), OSSL_PARAM_construct_end()};
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *context = mac ? EVP_MAC_CTX_new(mac) : NULL;
-    if (context && (RAND_bytes(key, sizeof key) != 1 || EVP_MAC_init(context, key, sizeof key, parameters) != 1)) {
-        EVP_MAC_CTX_free(context);
-        context = NULL;
-    }
-    OPENSSL_cleanse(key, sizeof key);
-    EVP_MAC_free(mac);
-    return context;
-}
+/* ---- Keys: BLAKE2b under a random key ---- */
 
 struct gathered {
-    EVP_MAC_CTX *context;
-    bool made;
+    crypto_generichash_state hash;
     size_t length;
-    unsigned char bytes[1024];
+    unsigned char bytes[512];
 };
 
-static void flush(struct gathered *gathered) {
-    gathered->made = gathered->made && EVP_MAC_update(gathered->context, gathered->bytes, gathered->length) == 1;
-    OPENSSL_cleanse(gathered->bytes, gathered->length); /* may be a credential */
-    gathered->length = 0;
-}
-
+/* Hashed in large pieces: each call into the library costs as much as hashing fifty bytes. */
 static void gather(struct gathered *gathered, const void *data, size_t length) {
-    const unsigned char *bytes = data;
-    while (length > 0) {
-        size_t room = sizeof gathered->bytes - gathered->length, part = length < room ? length : room;
-        memcpy(gathered->bytes + gathered->length, bytes, part);
-        gathered->length += part;
-        bytes += part;
-        length -= part;
-        if (gathered->length == sizeof gathered->bytes)
-            flush(gathered);
+    if (length > sizeof gathered->bytes - gathered->length) {
+        crypto_generichash_update(&gathered->hash, gathered->bytes, gathered->length);
+        gathered->length = 0;
+    }
+    if (length > sizeof gathered->bytes) {
+        crypto_generichash_update(&gathered->hash, data, length);
+    } else if (length) {
+        memcpy(gathered->bytes + gathered->length, data, length);
+        gathered->length += length;
     }
 }
 
-bool cache_key(struct cache *cache, const struct span *parts, size_t count, struct cache_key *out) {
-    EVP_MAC_CTX *context = pthread_getspecific(cache->contexts);
-    if (!context) {
-        context = EVP_MAC_CTX_dup(cache->keyed);
-        if (!context)
-            return false;
-        if (pthread_setspecific(cache->contexts, context) != 0) {
-            EVP_MAC_CTX_free(context);
-            return false;
-        }
-    }
-    /* Hashed in blocks of our own: each call into the library costs as much as hashing a hundred bytes. */
-    struct gathered gathered = {.context = context, .made = EVP_MAC_init(context, NULL, 0, NULL) == 1};
+void cache_key(const struct cache *cache, const struct span *parts, size_t count, struct cache_key *out) {
+    struct gathered gathered;
+    gathered.length = 0;
+    crypto_generichash_init(&gathered.hash, cache->key, sizeof cache->key, sizeof out->bytes);
     for (size_t i = 0; i < count; i++) {
-        uint64_t length = parts[i].length; /* ahead, so that no parts run into another list's bytes */
+        /* Ahead, so that no parts run into another list's bytes. */
+        uint64_t length = parts[i].data ? parts[i].length : UINT64_MAX;
         gather(&gathered, &length, sizeof length);
-        gather(&gathered, parts[i].data, parts[i].length);
+        gather(&gathered, parts[i].data, parts[i].data ? parts[i].length : 0);
     }
-    flush(&gathered);
-    size_t written = 0;
-    return gathered.made && EVP_MAC_final(context, out->bytes, &written, sizeof out->bytes) == 1 &&
-           written == sizeof out->bytes;
+    crypto_generichash_update(&gathered.hash, gathered.bytes, gathered.length);
+    crypto_generichash_final(&gathered.hash, out->bytes, sizeof out->bytes);
+    sodium_memzero(&gathered, sizeof gathered); /* may hold a credential */
 }
 
 static bool same_key(const struct cache_key *a, const struct cache_key *b) {
@@ -245,10 +209,8 @@ struct cache *cache_new(size_t max_entries, size_t max_bytes) {
     cache->mask = buckets - 1;
     cache->entries = calloc(buckets, sizeof(struct entry *));
     cache->flights = calloc(buckets, sizeof(struct cache_flight *));
-    cache->keyed = new_keyed_context();
-    if (!cache->entries || !cache->flights || !cache->keyed ||
-        pthread_key_create(&cache->contexts, free_context) != 0) {
-        EVP_MAC_CTX_free(cache->keyed);
+    bool keyed = sodium_init() >= 0 && getrandom(cache->key, sizeof cache->key, 0) == (ssize_t)sizeof cache->key;
+    if (!cache->entries || !cache->flights || !keyed) {
         free(cache->entries);
         free(cache->flights);
         free(cache);
@@ -265,13 +227,11 @@ void cache_free(struct cache *cache) {
         return;
     while (cache->oldest)
         remove_entry(cache, cache->oldest);
-    free_context(pthread_getspecific(cache->contexts)); /* other threads free theirs as they end */
-    pthread_key_delete(cache->contexts);
-    EVP_MAC_CTX_free(cache->keyed);
     pthread_condattr_destroy(&cache->monotonic);
     pthread_mutex_destroy(&cache->mutex);
     free(cache->entries);
     free(cache->flights);
+    sodium_memzero(cache->key, sizeof cache->key);
     free(cache);
 }
 

@@ -1,5 +1,5 @@
-/* A process-wide cache with a time to live and single flight. Keys are kept only as a keyed hash (HMAC-SHA-256 under
-   a random key of its own), so credentials may be keys: no dump holds them. Values are opaque bytes. */
+/* A process-wide cache with a time to live and single flight. Keys are kept only as a keyed hash (BLAKE2b under a
+   random key of its own), so credentials may be keys: no dump holds them. Values are opaque bytes. */
 #ifndef HOST_CACHE_H
 #define HOST_CACHE_H
 
@@ -22,8 +22,9 @@ struct cache_key {
     unsigned char bytes[CACHE_KEY_BYTES];
 };
 
-/* Parts that differ in number or in any one's bytes make another key. False when memory is exhausted. */
-bool cache_key(struct cache *cache, const struct span *parts, size_t count, struct cache_key *out);
+/* Parts that differ in number or in any one's bytes make another key; so does a part without data, which is not
+   the same as an empty one. */
+void cache_key(const struct cache *cache, const struct span *parts, size_t count, struct cache_key *out);
 
 enum cache_outcome {
     CACHE_HIT,     /* *value is a reference for the caller */

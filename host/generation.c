@@ -242,6 +242,8 @@ struct slot *slot_new(void) {
 void slot_publish(struct slot *slot, struct generation *generation) {
     pthread_mutex_lock(&slot->mutex);
     struct generation *old = slot->current;
+    if (old && generation && generation->answers)
+        answers_inherit(generation->answers, old->answers);
     slot->current = generation;
     pthread_mutex_unlock(&slot->mutex);
     if (old)

@@ -23,11 +23,12 @@ struct header {
 struct call_context {
     int64_t deadline_ms; /* monotonic; no upstream call or retry goes on beyond it */
     char request_id[REQUEST_ID_BYTES + 1];
-    char traceparent[TRACEPARENT_BYTES]; /* "" when the caller sent none */
-    char tracestate[TRACESTATE_BYTES];   /* goes on with it */
-    char revision[REVISION_BYTES + 1];   /* of the bundle that answers; "" when none does */
-    int64_t utc_seconds;                 /* the request's time, once a script asked for it; 0 before */
-    bool view_wanted;                    /* by the decision log's sample, drawn before the run */
+    char traceparent[TRACEPARENT_BYTES];    /* "" when the caller sent none */
+    char tracestate[TRACESTATE_BYTES];      /* goes on with it */
+    char revision[REVISION_BYTES + 1];      /* of the bundle that answers; "" when none does */
+    char code_revision[REVISION_BYTES + 1]; /* of that bundle without its rules */
+    int64_t utc_seconds;                    /* the request's time, once a script asked for it; 0 before */
+    bool view_wanted;                       /* by the decision log's sample, drawn before the run */
     unsigned upstream_calls;
     int64_t upstream_us;
     char changed[OBJECT_NAME_BYTES + 1]; /* what was written, or may have been, without an audit line since; or "" */

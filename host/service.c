@@ -152,10 +152,11 @@ static void answer(struct service *service, const struct request *request, struc
         response_header(response, "Retry-After", "1");
         return;
     }
-    const char *revision = generation_bundle(generation)->revision;
-    snprintf(request->call->revision, sizeof request->call->revision, "%s", revision);
+    const struct bundle *bundle = generation_bundle(generation);
+    memcpy(request->call->revision, bundle->revision, sizeof bundle->revision);
+    memcpy(request->call->code_revision, bundle->code_revision, sizeof bundle->code_revision);
     generation_serve(generation, request, response);
-    response_header(response, "X-Policy-Revision", revision);
+    response_header(response, "X-Policy-Revision", bundle->revision);
     generation_release(generation);
 }
 

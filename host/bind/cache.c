@@ -1,6 +1,7 @@
 #include "../cache.h"
 
 #include <lauxlib.h>
+#include <string.h>
 
 #include "bind/bind.h"
 #include "bind/json.h"
@@ -65,17 +66,33 @@ static struct span check_span(lua_State *L, int argument) {
     return span;
 }
 
+enum { TTL = 3, LOAD = 4, OPTIONS = 5, SLOT = 6 };
+
 /* A bundle sees only what it has kept itself: another's value may be of another shape, or made by a rule since
-   mended. */
-static struct span check_scope(lua_State *L, const struct call_context *call) {
-    lua_pushfstring(L, "%s %s", call->revision, luaL_checkstring(L, 1));
-    lua_replace(L, 1);
-    return check_span(L, 1);
+   mended. Where no rule has a part in it, what counts is the code. */
+static void make_key(lua_State *L, struct cache *cache, const struct call_context *call, bool beyond_rules,
+                     struct cache_key *key) {
+    const char *revision = beyond_rules ? call->code_revision : call->revision;
+    static const char kinds[] = "rc";
+    struct span parts[] = {{&kinds[beyond_rules], 1}, {revision, strlen(revision)}, check_span(L, 1), check_span(L, 2)};
+    cache_key(cache, parts, sizeof parts / sizeof *parts, key);
 }
 
-enum { TTL = 3, LOAD = 4, SLOT = 5 };
+static bool check_beyond_rules(lua_State *L) {
+    if (lua_isnoneornil(L, OPTIONS))
+        return false;
+    luaL_checktype(L, OPTIONS, LUA_TTABLE);
+    lua_getfield(L, OPTIONS, "beyond_rules");
+    bool beyond = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return beyond;
+}
 
-static int lead(lua_State *L, struct slot *slot) {
+/* The run depends on the value that is there from now on, and no longer on what it was made of: another run finds the
+   value and asks nobody. */
+static int lead(lua_State *L, struct slot *slot, const struct cache_key *key, struct trace *trace) {
+    bool refused = trace && trace->refused;
+    trace_refuse(trace); /* for good, when the load fails or its value is not stored */
     slot->busy = true;
     lua_toclose(L, SLOT);
     lua_pushvalue(L, LOAD);
@@ -89,32 +106,33 @@ static int lead(lua_State *L, struct slot *slot) {
         return luaL_error(L, "out of memory");
     cache_land(slot->cache, slot->flight, ok, slot->value, lua_tointeger(L, TTL));
     slot->flight = NULL;
+    if (trace && ok && lua_tointeger(L, TTL) > 0) {
+        trace->refused = refused;
+        trace_cached(trace, key, slot->value);
+    }
     return ok ? (lua_pop(L, 1), 1) : 2;
 }
 
 static int f_fetch(lua_State *L) {
     struct cache *cache;
-    struct span key_text = check_span(L, 2);
     lua_Integer ttl_ms = luaL_checkinteger(L, TTL);
     luaL_argcheck(L, ttl_ms >= 0, TTL, "must not be negative");
     luaL_checktype(L, LOAD, LUA_TFUNCTION);
     struct trace *trace;
     struct call_context *call = check_call(L, &cache, &trace);
-    struct span parts[] = {check_scope(L, call), key_text};
-    lua_settop(L, LOAD);
+    struct cache_key key;
+    make_key(L, cache, call, check_beyond_rules(L), &key);
+    lua_settop(L, OPTIONS);
     struct slot *slot = push_slot(L);
     slot->cache = cache;
-    struct cache_key key;
-    enum cache_outcome outcome = CACHE_MEMORY;
-    if (cache_key(cache, parts, 2, &key))
-        outcome = cache_begin(cache, &key, ttl_ms, call->deadline_ms, &slot->value, &slot->flight);
+    enum cache_outcome outcome = cache_begin(cache, &key, ttl_ms, call->deadline_ms, &slot->value, &slot->flight);
     if (outcome == CACHE_HIT)
         trace_cached(trace, &key, slot->value);
-    else
+    else if (outcome != CACHE_LEAD)
         trace_refuse(trace);
     switch (outcome) {
     case CACHE_LEAD:
-        return lead(L, slot);
+        return lead(L, slot, &key, trace);
     case CACHE_FAILED:
         lua_pushnil(L);
         break;
@@ -142,12 +160,13 @@ static int f_fetch(lua_State *L) {
 static int f_drop(lua_State *L) {
     struct cache *cache;
     struct trace *trace;
-    struct span key_text = check_span(L, 2), scope = check_scope(L, check_call(L, &cache, &trace));
-    struct cache_key key;
+    struct call_context *call = check_call(L, &cache, &trace);
     trace_refuse(trace);
-    if (!cache_key(cache, (struct span[]){scope, key_text}, 2, &key))
-        return luaL_error(L, "out of memory");
-    cache_drop(cache, &key);
+    for (int beyond_rules = 0; beyond_rules < 2; beyond_rules++) {
+        struct cache_key key;
+        make_key(L, cache, call, beyond_rules, &key);
+        cache_drop(cache, &key);
+    }
     return 0;
 }
 

@@ -10,9 +10,11 @@ local cache = {}
 ---@param key string
 ---@param ttl_ms integer 0: nothing is stored, but requests under way still share a load
 ---@param load fun(): T?, any
+---@param options { beyond_rules: boolean? }? beyond_rules: the value stays when rules are edited, and only they. For a load
+---that asks no rule: what a rule had a part in would outlive that rule
 ---@return T?
 ---@return any failure what load returned as its second value; `{ code = "timeout", message = … }` when the request's deadline passed while waiting
-function cache.fetch(scope, key, ttl_ms, load) end
+function cache.fetch(scope, key, ttl_ms, load, options) end
 
 --- Forgets one key.
 ---@param scope string

@@ -72,6 +72,18 @@ describe("host/bundle", function()
     assert.not_equal(first, assert(read()).revision)
   end)
 
+  it("has a revision of its code that rules have no part in", function()
+    local first = assert(read())
+    assert.matches("^" .. ("%x"):rep(12) .. "$", first.code_revision)
+    write("policies/authorization.lua", "return 3")
+    write("policies/another.lua", "return 4")
+    local second = assert(read())
+    assert.not_equal(first.revision, second.revision)
+    assert.equal(first.code_revision, second.code_revision)
+    write("scripts/app.lua", "return 3")
+    assert.not_equal(first.code_revision, assert(read()).code_revision)
+  end)
+
   it("reads a ConfigMap's mount through its link", function()
     local one = directory "scripts/..2026_01"
     local two = directory "scripts/..2026_02"

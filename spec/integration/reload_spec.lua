@@ -230,6 +230,25 @@ end]]
     assert.equal(policy(service).active.revision, answer.headers["x-policy-revision"])
   end)
 
+  it("meet what was kept beyond rules, until code changes", function()
+    local directory = plain "one"
+    local app = [[
+local cache = require "cache"
+return function()
+  local kept = cache.fetch("spec", "key", 60000, function() return { %q } end, { beyond_rules = true })
+  return { status = 200, headers = { ["Content-Type"] = "text/plain" }, body = kept[1] }
+end]]
+    disk.write(directory .. "/scripts/app.lua", app:format "old")
+    local service = serve(directory)
+    assert.equal("old", get(service).body)
+    disk.write(directory .. "/policies/rule.lua", program.read(directory .. "/policies/rule.lua") .. "\n-- edited\n")
+    program.eventually(function() return policy(service).reloads == 2 end)
+    assert.equal("old", get(service).body)
+    disk.write(directory .. "/scripts/app.lua", app:format "new")
+    program.eventually(function() return policy(service).reloads == 3 end)
+    assert.equal("new", get(service).body)
+  end)
+
   it("serve on while their directory is gone, and are refused once for it", function()
     local directory = plain "here"
     local service = serve(directory)

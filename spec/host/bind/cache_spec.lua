@@ -25,6 +25,27 @@ describe("host/bind/cache", function()
     assert.equal(2, loads)
   end)
 
+  it("keeps a value for its bundle, or beyond edits of its rules", function()
+    local function fetch(value, options)
+      return cache.fetch("s", "k", 60000, function() return value end, options)
+    end
+    native.revision("a1", "a")
+    assert.equal(1, fetch(1))
+    assert.equal(2, fetch(2, { beyond_rules = true }), "the two are kept apart")
+    assert.equal(1, fetch(3, { beyond_rules = false }))
+    native.revision("a2", "a")
+    assert.equal(4, fetch(4))
+    assert.equal(2, fetch(5, { beyond_rules = true }))
+    native.revision("b1", "b")
+    assert.equal(6, fetch(6, { beyond_rules = true }))
+    native.revision("a", "b1") -- what is one's revision is no other's code
+    assert.equal(7, fetch(7))
+    cache.drop("s", "k")
+    assert.equal(8, fetch(8, { beyond_rules = true }))
+    assert.has_error(function() fetch(9, true) end)
+    native.revision("", "")
+  end)
+
   it("brings every kind of value back", function()
     local value = {
       1, -1, math.maxinteger, math.mininteger, 2.5, -0.0, 2.0 ^ 60, math.huge, "", "a\0b", ("x"):rep(1000), true, false,

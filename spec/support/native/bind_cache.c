@@ -28,6 +28,13 @@ static int f_loading(lua_State *L) {
     return 0;
 }
 
+/* revision(of all, of the code): what bundle's request it is */
+static int f_revision(lua_State *L) {
+    snprintf(call.revision, sizeof call.revision, "%s", luaL_checkstring(L, 1));
+    snprintf(call.code_revision, sizeof call.code_revision, "%s", luaL_checkstring(L, 2));
+    return 0;
+}
+
 static int f_pause(lua_State *L) {
     int64_t ms = luaL_checkinteger(L, 1);
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
@@ -99,9 +106,15 @@ static int f_open(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"open", f_open},   {"close", f_close},           {"deadline", f_deadline},       {"loading", f_loading},
-    {"pause", f_pause}, {"statistics", f_statistics}, {"while_other", f_while_other}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"open", f_open},
+                                     {"close", f_close},
+                                     {"deadline", f_deadline},
+                                     {"revision", f_revision},
+                                     {"loading", f_loading},
+                                     {"pause", f_pause},
+                                     {"statistics", f_statistics},
+                                     {"while_other", f_while_other},
+                                     {NULL, NULL}};
 
 int luaopen_native_bind_cache(lua_State *L) {
     luaL_newlib(L, functions);

@@ -45,6 +45,8 @@ static int f_read(lua_State *L) {
     lua_createtable(L, 0, 3);
     lua_pushstring(L, bundle->revision);
     lua_setfield(L, -2, "revision");
+    lua_pushstring(L, bundle->code_revision);
+    lua_setfield(L, -2, "code_revision");
     lua_createtable(L, (int)bundle->file_count, 0);
     lua_createtable(L, 0, (int)bundle->file_count);
     for (size_t i = 0; i < bundle->file_count; i++) {
