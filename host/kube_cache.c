@@ -207,9 +207,9 @@ static void append_state(struct kube_cache *cache, struct buffer *out) {
     kube_watch_state(cache->watch, &state);
     buffer_text(out, "{\"resource\":\"");
     append_name(cache->resource, out);
-    buffer_format(out, "\",\"namespace\":\"%s\",\"listed\":%s,\"up\":%s,\"down_ms\":%lld,\"objects\":%zu",
+    buffer_format(out, "\",\"namespace\":\"%s\",\"listed\":%s,\"up\":%s,\"lag_ms\":%lld,\"objects\":%zu",
                   cache->resource->namespace, state.listed ? "true" : "false", state.up ? "true" : "false",
-                  (long long)state.down_ms, kube_store_count(cache->store));
+                  (long long)state.lag_ms, kube_store_count(cache->store));
     buffer_format(out, ",\"lists\":%llu,\"streams\":%llu,\"events\":%llu,\"read\":%s,\"error\":",
                   (unsigned long long)state.lists, (unsigned long long)state.streams, (unsigned long long)state.events,
                   kube_cache_store(cache) ? "true" : "false");

@@ -16,6 +16,8 @@ enum {
     LINE_KEPT_BYTES = 256 * 1024, /* of the line buffer, between events */
     LIST_MS = 120 * 1000,         /* for all pages together */
     USEFUL_STREAM_MS = 1000,      /* a stream that lived so long is no reason to wait before the next */
+    PACE_MS = 250,                /* an event that needs longer from its first byte to its last may have more behind it,
+                                     a stream that pauses for so long between events has not */
 };
 
 const struct kube_watch_timing kube_watch_defaults = {
@@ -39,6 +41,8 @@ struct kube_watch {
 
     atomic_bool listed, up;
     atomic_int_least64_t down_since_ms;
+    atomic_int_least64_t behind_since_ms; /* events come in slowly since then; 0: they do not */
+    atomic_int_least64_t quiet_since_ms;  /* there has been nothing behind the last event since then; 0: part of one */
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t woken;
@@ -53,9 +57,19 @@ struct kube_watch {
 
 /* ---- State ---- */
 
+/* How far the copy may lag behind: no stream is open, or what it brings comes in slowly. */
+static int64_t lag_ms(struct kube_watch *watch) {
+    int64_t now = clock_monotonic_ms();
+    if (!atomic_load(&watch->up))
+        return now - atomic_load(&watch->down_since_ms);
+    int64_t behind = atomic_load(&watch->behind_since_ms), quiet = atomic_load(&watch->quiet_since_ms);
+    return !behind || (quiet && now - quiet >= PACE_MS) ? 0 : now - behind;
+}
+
 static void set_up(struct kube_watch *watch, bool up) {
     if (!up)
-        atomic_store(&watch->down_since_ms, clock_monotonic_ms());
+        atomic_store(&watch->down_since_ms, clock_monotonic_ms() - lag_ms(watch));
+    atomic_store(&watch->behind_since_ms, 0);
     atomic_store(&watch->up, up);
     kube_watch_metrics_up(&watch->metrics, up);
     if (!up)
@@ -118,8 +132,9 @@ static void pause_after_trouble(struct kube_watch *watch) {
 /* ---- List ---- */
 
 static bool list_all(struct kube_watch *watch) {
+    int64_t began_us = clock_monotonic_us(), began_ms = began_us / 1000;
     struct kube_caller caller = {.kube = watch->kube,
-                                 .deadline_ms = clock_monotonic_ms() + LIST_MS,
+                                 .deadline_ms = began_ms + LIST_MS,
                                  .cancel = &watch->cancel,
                                  .idle_timeout_ms = watch->timing.page_idle_ms};
     struct kube_list list;
@@ -138,8 +153,8 @@ static bool list_all(struct kube_watch *watch) {
         return false;
     }
     count(watch, &watch->lists);
-    kube_watch_metrics_listed(&watch->metrics, kube_store_count(watch->store));
-    atomic_store(&watch->down_since_ms, clock_monotonic_ms());
+    kube_watch_metrics_listed(&watch->metrics, kube_store_count(watch->store), clock_monotonic_us() - began_us);
+    atomic_store(&watch->down_since_ms, began_ms); /* what the list shows is as old as its first page */
     atomic_store(&watch->listed, true);
     return true;
 }
@@ -149,6 +164,7 @@ static bool list_all(struct kube_watch *watch) {
 struct stream {
     struct kube_watch *watch;
     struct buffer line; /* the beginning of an event whose end has not come yet */
+    int64_t began_ms;   /* when that came */
     bool opened;
     bool useful; /* brought something */
     bool stale;  /* the copy must be listed anew */
@@ -156,8 +172,8 @@ struct stream {
     struct kube_failure failure;
 };
 
-static bool fail(struct stream *stream, const char *message) {
-    kube_failure_set(&stream->failure, KUBE_BAD_ANSWER, message);
+static bool fail(struct stream *stream, enum kube_code code, const char *message) {
+    kube_failure_set(&stream->failure, code, message);
     stream->failed = true;
     stream->stale = true;
     return false;
@@ -183,20 +199,14 @@ static bool on_line(struct stream *stream, struct span line) {
         stream->stale = true;
         return false;
     case KUBE_EVENT_MALFORMED:
-        return fail(stream, "the watch sent something that is no event");
+        return fail(stream, KUBE_BAD_ANSWER, "the watch sent something that is no event");
     case KUBE_EVENT_MEMORY:
         break;
     }
-    return fail(stream, "out of memory");
+    return fail(stream, KUBE_BAD_ANSWER, "out of memory");
 }
 
-/* Once with nothing when the answer has begun, then with its bytes. */
-static bool on_bytes(void *context, const char *data, size_t length) {
-    struct stream *stream = context;
-    if (!stream->opened) {
-        stream->opened = true;
-        set_up(stream->watch, true);
-    }
+static bool read_lines(struct stream *stream, const char *data, size_t length) {
     while (length) {
         const char *end = memchr(data, '\n', length);
         size_t part = end ? (size_t)(end - data) : length;
@@ -204,7 +214,7 @@ static bool on_bytes(void *context, const char *data, size_t length) {
         if (!whole)
             buffer_append(&stream->line, data, part);
         if (stream->line.failed || stream->line.length > EVENT_MAX_BYTES)
-            return fail(stream, "an event of the watch is too large");
+            return fail(stream, KUBE_BAD_ANSWER, "an event of the watch is too large");
         if (end) {
             struct span line = {stream->line.data, stream->line.length};
             if (!on_line(stream, whole ? (struct span){data, part} : line))
@@ -219,6 +229,38 @@ static bool on_bytes(void *context, const char *data, size_t length) {
         length -= part;
     }
     return true;
+}
+
+/* Bytes that keep coming are no sign of life where they make no events, or one only now and then. */
+static bool keeps_pace(struct stream *stream, bool ended) {
+    struct kube_watch *watch = stream->watch;
+    int64_t now = clock_monotonic_ms(), quiet = atomic_load(&watch->quiet_since_ms);
+    int64_t behind = atomic_load(&watch->behind_since_ms);
+    bool partial = stream->line.length > 0;
+    if (quiet)
+        stream->began_ms = now;
+    if ((quiet && now - quiet >= PACE_MS) || (ended && now - stream->began_ms < PACE_MS))
+        behind = 0;
+    if (ended)
+        stream->began_ms = now;
+    if (partial && !behind)
+        behind = now;
+    atomic_store(&watch->quiet_since_ms, partial ? 0 : now);
+    atomic_store(&watch->behind_since_ms, behind);
+    return !behind || now - behind < watch->timing.idle_ms ||
+           fail(stream, KUBE_TIMEOUT, "events of the watch come in too slowly");
+}
+
+/* Once with nothing when the answer has begun, then with its bytes. */
+static bool on_bytes(void *context, const char *data, size_t length) {
+    struct stream *stream = context;
+    if (!stream->opened) {
+        stream->opened = true;
+        atomic_store(&stream->watch->quiet_since_ms, clock_monotonic_ms());
+        set_up(stream->watch, true);
+    }
+    bool ended = length && memchr(data, '\n', length);
+    return read_lines(stream, data, length) && keeps_pace(stream, ended);
 }
 
 static void append_watch_path(struct kube_watch *watch, struct buffer *path) {
@@ -252,7 +294,9 @@ static bool judge(struct stream *stream, const struct http_exchange *exchange, i
         return lived;
     /* A stream that was cut or fell silent after it had lived is nothing to wait for. */
     bool cut = exchange->failure != HTTP_OK && lived;
-    if (!cut)
+    if (cut)
+        log_line(LOG_DEBUG, "the watch of %s ended: %s", watch->resource->plural, stream->failure.message);
+    else
         note_trouble(watch, "watch", &stream->failure);
     return cut;
 }
@@ -346,7 +390,7 @@ void kube_watch_stop(struct kube_watch *watch) {
 void kube_watch_state(struct kube_watch *watch, struct kube_watch_state *state) {
     state->listed = atomic_load(&watch->listed);
     state->up = atomic_load(&watch->up);
-    state->down_ms = state->up ? 0 : clock_monotonic_ms() - atomic_load(&watch->down_since_ms);
+    state->lag_ms = lag_ms(watch);
     pthread_mutex_lock(&watch->mutex);
     state->lists = watch->lists;
     state->streams = watch->streams;
@@ -356,12 +400,9 @@ void kube_watch_state(struct kube_watch *watch, struct kube_watch_state *state) 
 }
 
 int64_t kube_watch_age_ms(struct kube_watch *watch) {
-    if (!atomic_load(&watch->listed))
-        return INT64_MAX;
-    return atomic_load(&watch->up) ? 0 : clock_monotonic_ms() - atomic_load(&watch->down_since_ms);
+    return atomic_load(&watch->listed) ? lag_ms(watch) : INT64_MAX;
 }
 
 void kube_watch_observe(struct kube_watch *watch) {
-    bool up = atomic_load(&watch->up);
-    kube_watch_metrics_age(&watch->metrics, up ? 0 : clock_monotonic_ms() - atomic_load(&watch->down_since_ms));
+    kube_watch_metrics_age(&watch->metrics, lag_ms(watch));
 }

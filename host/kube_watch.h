@@ -8,16 +8,16 @@
 struct kube_watch_timing {
     int64_t first_pause_ms, longest_pause_ms; /* between attempts: doubled each time, with full jitter */
     int64_t forgive_ms;                       /* without trouble for so long, pauses begin at the first again */
-    int64_t idle_ms;                          /* a stream without a byte for so long is dead */
-    int64_t page_idle_ms;                     /* and so is a list's page */
+    int64_t idle_ms;      /* a stream without a byte for so long is dead, or without an event's end */
+    int64_t page_idle_ms; /* and so is a list's page */
     int64_t least_stream_s, longest_stream_s; /* the API server is asked to end a stream after a time between them */
 };
 extern const struct kube_watch_timing kube_watch_defaults;
 
 struct kube_watch_state {
-    bool listed;     /* the copy has been complete once */
-    bool up;         /* a stream is open */
-    int64_t down_ms; /* since when it is not */
+    bool listed;    /* the copy has been complete once */
+    bool up;        /* a stream is open */
+    int64_t lag_ms; /* how far the copy may lag behind: how long no stream is open, or one brings no whole event */
     uint64_t lists, streams, events;
     char error[512]; /* the last trouble; "" while a stream is open */
 };
@@ -31,9 +31,9 @@ void kube_watch_cancel(struct kube_watch *watch); /* returns at once */
 void kube_watch_stop(struct kube_watch *watch);   /* waits for the thread to end; NULL is fine */
 
 void kube_watch_state(struct kube_watch *watch, struct kube_watch_state *state);
-/* How long ago the copy was last known to be current; 0 while a stream is open, INT64_MAX before the first list. */
+/* The same, INT64_MAX before the first list. */
 int64_t kube_watch_age_ms(struct kube_watch *watch);
-/* Brings the metric of how long it has been down up to date. */
+/* Brings the metric of how far the copy may lag up to date. */
 void kube_watch_observe(struct kube_watch *watch);
 
 #endif

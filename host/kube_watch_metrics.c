@@ -16,7 +16,14 @@ static struct metric *family_objects(void) {
 
 static struct metric *family_age(void) {
     return metric_family(METRIC_GAUGE, "rayclusterscaler_kube_watch_age_seconds",
-                         "How long the watch of a resource has been down, which is what its copy may lag.", LABELS);
+                         "How far the copy of a resource may lag: how long its watch is down or brings no whole event.",
+                         LABELS);
+}
+
+static struct metric *family_list_time(void) {
+    return metric_family(METRIC_GAUGE, "rayclusterscaler_kube_watch_list_seconds",
+                         "How long the last full list of a resource took, from its first page to its being read.",
+                         LABELS);
 }
 
 static struct metric *family_troubles(void) {
@@ -37,6 +44,7 @@ void kube_watch_metrics_open(struct kube_watch_metrics *metrics, const struct ku
     metrics->up = series_of(family_up(), values);
     metrics->objects = series_of(family_objects(), values);
     metrics->age = series_of(family_age(), values);
+    metrics->list_time = series_of(family_list_time(), values);
     metrics->lists = series_of(metric_family(METRIC_COUNTER, "rayclusterscaler_kube_watch_lists_total",
                                              "Full lists, the first one included.", LABELS),
                                values);
@@ -51,7 +59,7 @@ void kube_watch_metrics_open(struct kube_watch_metrics *metrics, const struct ku
 
 void kube_watch_metrics_close(struct kube_watch_metrics *metrics) {
     const char *values[] = {metrics->group_resource, metrics->resource->namespace};
-    struct metric *gauges[] = {family_up(), family_objects(), family_age()};
+    struct metric *gauges[] = {family_up(), family_objects(), family_age(), family_list_time()};
     for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
         if (gauges[i])
             metric_hide(gauges[i], values);
@@ -65,8 +73,9 @@ void kube_watch_metrics_age(struct kube_watch_metrics *metrics, int64_t age_ms) 
     series_set(metrics->age, (double)age_ms / 1000);
 }
 
-void kube_watch_metrics_listed(struct kube_watch_metrics *metrics, size_t objects) {
+void kube_watch_metrics_listed(struct kube_watch_metrics *metrics, size_t objects, int64_t took_us) {
     series_add(metrics->lists, 1);
+    series_set(metrics->list_time, (double)took_us / 1e6);
     series_set(metrics->objects, (double)objects);
 }
 

@@ -1,6 +1,9 @@
 local cjson = require "cjson"
 local native = require "native.kube_cache"
 
+local kube_store = require "native.kube_store"
+
+local SANITIZED <const> = (os.getenv "BUILD_DIR" or "build") ~= "build"
 local LIST = "GET /apis/g.io/v1/namespaces/ns/things?limit=500 HTTP/1.1"
 
 local function object(name, version, extra)
@@ -194,6 +197,44 @@ describe("host/kube_cache", function()
     assert.equal(large, native.get("large"))
   end)
 
+  it("is no larger after a million events than after a tenth of them", function()
+    local OBJECTS <const>, BATCH <const> = 1000, 1000
+    local EVENTS <const> = SANITIZED and 50000 or 1000000
+    local function resident_kb()
+      local file <close> = assert(io.open "/proc/self/status")
+      return tonumber(file:read "a":match "VmRSS:%s+(%d+)")
+    end
+    local function await_events(count)
+      eventually(count .. " events", function() return state().events == count end)
+    end
+    open()
+    native.say(list(10))
+    native.say(stream())
+    native.start()
+    await_up()
+    math.randomseed(3)
+    local version, before, lines = 10, nil, {}
+    for first = 1, EVENTS, BATCH do
+      for i = 1, BATCH do
+        version = version + 1
+        local kind = version % 5 == 0 and "DELETED" or "MODIFIED"
+        lines[i] = event(kind, object("n" .. math.random(OBJECTS), version, ',"spec":"' .. version .. '"'))
+      end
+      native.more(table.concat(lines))
+      if first + BATCH - 1 == EVENTS // 10 then
+        await_events(EVENTS // 10)
+        collectgarbage()
+        before = { bytes = kube_store.in_use(), kb = resident_kb() }
+      end
+    end
+    await_events(EVENTS)
+    collectgarbage()
+    assert.equal(1, state().lists)
+    local bytes, kb = kube_store.in_use() - before.bytes, resident_kb() - before.kb
+    assert.is_true(bytes < 1e6, bytes .. " bytes more in use")
+    assert.is_true(SANITIZED or kb < 4096, kb .. " KB more resident")
+  end)
+
   it("notices a connection that died without a word, and watches on", function()
     open(5000, 150)
     native.say(list(10, object("a", 5)))
@@ -218,10 +259,33 @@ describe("host/kube_cache", function()
     assert.equal(object("a", 5), native.get("a"), "for a moment still")
     eventually("reads go to the API server", function() return native.get("a") == false end)
     local now, reasons = state()
-    assert.is_true(now.down_ms >= 150)
+    assert.is_true(now.lag_ms >= 150)
     assert.is_false(now.up)
     assert.equal("", reasons, "the process stays ready: it can ask")
     assert.matches("unavailable", now.error)
+  end)
+
+  it("is not read while an event takes long to come in, which ends", function()
+    open(100, 600)
+    native.say(list(10, object("a", 5)))
+    native.say(stream(event("MODIFIED", object("a", 11)):sub(1, 20)))
+    native.say(list(12, object("a", 11)))
+    native.say(stream())
+    native.start()
+    await_up()
+    assert.equal(object("a", 5), native.get("a"), "for a moment still")
+    for i = 21, 200 do -- never 600 ms without a byte
+      native.more("x")
+      native.pause(10)
+      if i == 40 then
+        assert.equal(false, native.get("a"))
+        assert.is_true(state().up)
+        assert.is_true(state().lag_ms >= 100)
+      end
+      if state().lists == 2 then break end
+    end
+    await_text("a", object("a", 11))
+    assert.equal(0, state().lag_ms)
   end)
 
   it("is read again when a stream is open, before anything comes", function()
