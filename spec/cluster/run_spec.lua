@@ -1,6 +1,7 @@
 --- `make test-cluster` against the simulator, which plays the cluster: behind TLS, where a client certificate is the
 --- credential, as in the kubeconfigs of kind, k3s and kubeadm.
 local certificates = require "certificates"
+local cjson = require "cjson"
 local client = require "client"
 local lyaml = require "lyaml"
 local program = require "program"
@@ -22,8 +23,12 @@ clusters:
   cluster: {server: "https://127.0.0.1:%d", tls-server-name: api.example, certificate-authority-data: %s}
 users:
 - name: spec
-  user: {client-certificate-data: %s, client-key-data: %s}
+  user: %s
 ]]
+
+local CERTIFICATE <const> = "{client-certificate-data: %s, client-key-data: %s}"
+local PLUGIN <const> = [[{exec: {apiVersion: client.authentication.k8s.io/v1, command: cat, args: ["%s"],
+    interactiveMode: Never}}]]
 
 local function base64(path)
   local pipe <close> = assert(io.popen(("base64 -w0 '%s'"):format(path)))
@@ -41,8 +46,6 @@ describe("make test-cluster", function()
     end))
     proxy = tls_proxy(made.directory, port, { client = true, header = "Authorization: Bearer " .. TOKEN })
     kubeconfig = directory .. "/kubeconfig"
-    program.write(kubeconfig, KUBECONFIG:format(proxy.port, base64(made.directory .. "/ca.crt"),
-      base64(made.directory .. "/client.crt"), base64(made.directory .. "/client.key")))
   end)
 
   teardown(function()
@@ -56,9 +59,14 @@ describe("make test-cluster", function()
     return client.request(port, { method = method, path = path, token = TOKEN, body = body })
   end
 
+  local function credential(text)
+    program.write(kubeconfig, KUBECONFIG:format(proxy.port, base64(made.directory .. "/ca.crt"), text))
+  end
+
   before_each(function()
     assert.equal(200, ask("POST", "/_simulator/reset", {}).status)
     assert.equal(200, ask("POST", "/_simulator/options", { operator = false, webhook = false }).status)
+    credential(CERTIFICATE:format(base64(made.directory .. "/client.crt"), base64(made.directory .. "/client.key")))
   end)
 
   --- Exit code and output. interrupt: what has to be in the output for Ctrl-C.
@@ -87,6 +95,8 @@ describe("make test-cluster", function()
     local namespaces = ask("GET", "/api/v1/namespaces").body
     assert.is_truthy(namespaces:find('"domino-compute"', 1, true))
     assert.is_nil(namespaces:find("rayclusterscaler-test", 1, true))
+    local clusters = ask("GET", "/apis/distributed-compute.dominodatalab.com/v1alpha1/rayclusters").body
+    assert.is_nil(clusters:find("rayclusterscaler-test", 1, true))
   end
 
   it("brings a definition that Kubernetes knows how to read", function()
@@ -111,6 +121,27 @@ describe("make test-cluster", function()
     assert.is_truthy(output:find("2 passed, 0 failed", 1, true), output)
     assert_nothing_left()
     assert.equal(before, ask("GET", DEFINITION).body)
+  end)
+
+  it("ends its namespace where no controller does", function()
+    assert.equal(200, ask("POST", "/_simulator/options", { namespace_controller = false }).status)
+    local code, output = run { "--filter=answers HEAD as GET" }
+    assert.equal(0, code, output)
+    assert.is_truthy(output:find("2 passed, 0 failed", 1, true), output)
+    assert_nothing_left()
+  end)
+
+  it("takes a credential that a plugin makes", function()
+    program.write(directory .. "/credential.json", cjson.encode { kind = "ExecCredential",
+      apiVersion = "client.authentication.k8s.io/v1", status = {
+        clientCertificateData = program.read(made.directory .. "/client.crt"),
+        clientKeyData = program.read(made.directory .. "/client.key"),
+      } })
+    credential(PLUGIN:format(directory .. "/credential.json"))
+    local code, output = run { "--filter=answers HEAD as GET" }
+    assert.equal(0, code, output)
+    assert.is_truthy(output:find("2 passed, 0 failed", 1, true), output)
+    assert_nothing_left()
   end)
 
   it("cleans up after a failure", function()

@@ -1,6 +1,8 @@
 --- What a cluster's administrator sets up before anybody else: namespaces, and the definitions of custom resources.
+local clock = require "clock"
 local json = require "spec.simulator.json"
 local resources = require "spec.simulator.resources"
+local status = require "spec.simulator.status"
 
 local NAMESPACES <const> = { "default", "domino-compute", "domino-field", "domino-platform", "kube-system" }
 local CREATED <const> = "2026-11-22T20:00:00Z"
@@ -61,6 +63,30 @@ function administration.deleted(world, plural, name)
       end
     end
   end
+end
+
+--- A namespace whose deletion nobody completes: the answer to who has asked for it. nil for anything else.
+function administration.linger(world, resource, entry)
+  if resource.plural ~= "namespaces" or world.options.namespace_controller then return nil end
+  local object = world.store.object(entry)
+  object.metadata.deletionTimestamp = object.metadata.deletionTimestamp or clock.rfc3339()
+  object.status.phase = "Terminating"
+  return status.answer(200, world.store:put(resource.plural, object).bytes .. "\n")
+end
+
+--- finalize: a namespace that is to be deleted goes with its last finalizer. What is in it does not.
+function administration.finalize(world, request, target)
+  local entry = world.store:get("namespaces", nil, target.name)
+  if not entry then return status.not_found(target.resource, target.name) end
+  local wanted, message = json.decode(request.body)
+  if message then return status.bad_request(message) end
+  local object = world.store.object(entry)
+  object.spec = wanted.spec
+  if object.metadata.deletionTimestamp and #(json.get(wanted, "spec", "finalizers") or {}) == 0 then
+    world.store:delete("namespaces", entry)
+    return status.answer(200, json.encode(object) .. "\n")
+  end
+  return status.answer(200, world.store:put("namespaces", object).bytes .. "\n")
 end
 
 return administration

@@ -107,6 +107,9 @@ local function answer(world, request, target)
   if not allowed(account, target) then return forbidden(account, target) end
   if target.resource.unknown or not administration.serves(world, target.resource) then return status.no_such_path() end
   if not acceptable(request) then return status.not_acceptable() end
+  if target.resource.plural == "namespaces" and target.subresource == "finalize" and target.verb == "update" then
+    return administration.finalize(world, request, target)
+  end
   local run = verbs[target.verb]
   if not run then return status.method_not_allowed(target.resource, target.verb) end
   if target.subresource and target.subresource ~= "status" then return status.no_such_path() end

@@ -39,6 +39,7 @@ local function kubernetes(method, path, parameters)
   end
   if not rest then return { kind = "discovery" } end
   local namespace, below = rest:match "^namespaces/([^/]+)/(.+)$"
+  if below == "finalize" then namespace, below = nil, nil end
   local plural, name, subresource = (below or rest):match "^([^/]+)/?([^/]*)/?([^/]*)$"
   if not plural then return { kind = "discovery" } end
   if name == "" then name = nil end

@@ -24,6 +24,7 @@ local function default_options()
     bookmark_ms = 60000,
     bookmark_lead_ms = 2000, -- the last bookmark comes that long before a watch ends
     history_events = 5000, -- what a watch can go back to
+    namespace_controller = true, -- without one, as with kube-apiserver and etcd alone, namespaces that are deleted stay
   }
 end
 

@@ -191,6 +191,8 @@ function write.delete(world, request, target)
   local why = unmet(json.get(options, "preconditions"), entry)
   if why then return status.conflict(resource, target.name, why) end
   if not target.parameters.dryRun then
+    local lingering = administration.linger(world, resource, entry)
+    if lingering then return lingering end
     world.store:delete(resource.plural, entry)
     if resource.cluster_scoped then administration.deleted(world, resource.plural, target.name) end
   end
