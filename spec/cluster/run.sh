@@ -14,6 +14,19 @@ started=()
 
 kubectl() { build/tools/kubectl --cache-dir "$scratch/cache" "$@"; }
 
+# proxy PATHS: kubectl's, with the kubeconfig's credential, for these paths alone; its port is $port.
+proxy() {
+  : >"$scratch/proxy"
+  build/tools/kubectl proxy --port=0 --accept-paths="$1" >"$scratch/proxy" &
+  started+=($!)
+  for _ in {1..100}; do
+    [ ! -s "$scratch/proxy" ] || break
+    sleep 0.1
+  done
+  port=$(sed -n 's/^Starting to serve on 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$scratch/proxy")
+  [ -n "$port" ]
+}
+
 # Where only kube-apiserver and etcd run, as in envtest, nobody empties and releases a namespace that is deleted; there,
 # nobody has made it a service account either.
 delete_namespace() {
@@ -25,23 +38,32 @@ delete_namespace() {
     [ -s "$scratch/left" ] || return 0
     if [ -z "$released" ] && ((second == 10)); then
       kubectl delete --namespace "$namespace" --all --timeout=60s rayclusters.distributed-compute.dominodatalab.com
+      proxy "^/api/v1/namespaces/$namespace/finalize\$"
       kubectl get -o json "namespace/$namespace" | sed '/^ *"kubernetes"$/d' |
-        kubectl replace --raw "/api/v1/namespaces/$namespace/finalize" -f - >/dev/null
+        curl -sS -f -o /dev/null -X PUT -H 'Content-Type: application/json' --data-binary @- \
+          "http://127.0.0.1:$port/api/v1/namespaces/$namespace/finalize"
     fi
     sleep 1
   done
   return 1
 }
 
-clean_up() {
-  local code=$? failed=0 pid
-  trap '' INT TERM HUP
-  trap - EXIT
+end_started() {
+  local pid
   for pid in "${started[@]}"; do
     kill "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   done
+  started=()
+}
+
+clean_up() {
+  local code=$? failed=0
+  trap '' INT TERM HUP
+  trap - EXIT
+  end_started
   delete_namespace || failed=1
+  end_started
   # By its label: never one that somebody else has made.
   kubectl delete --timeout=120s customresourcedefinition -l "rayclusterscaler-test=$namespace" || failed=1
   ((failed == 0)) || echo "there may be left: namespace/$namespace, and $definition if it is labelled so" >&2
@@ -66,14 +88,8 @@ for _ in {1..120}; do # what is established is served a little later
 done
 kubectl get --raw "$collection" >/dev/null
 
-# The specs write through it, with the kubeconfig's credential; it lets nobody reach anything but their objects.
-build/tools/kubectl proxy --port=0 --accept-paths="^$collection(/|\$)" >"$scratch/proxy" &
-started+=($!)
-for _ in {1..100}; do
-  [ ! -s "$scratch/proxy" ] || break
-  sleep 0.1
-done
-port=$(sed -n 's/^Starting to serve on 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$scratch/proxy")
+# The specs write through it; it lets nobody reach anything but their objects.
+proxy "^$collection(/|\$)"
 
 # Credentials that the service refuses, because somebody has to make them first, are kubectl's business; the service
 # then asks through its proxy.
@@ -87,7 +103,7 @@ if [ -n "$(kubectl config view --minify -o jsonpath="$users")" ]; then
 EOF
 fi
 
-KUBECONFIG=$kubeconfig CLUSTER_NAMESPACE=$namespace CLUSTER_PORT=${port:?kubectl proxy does not start} \
+KUBECONFIG=$kubeconfig CLUSTER_NAMESPACE=$namespace CLUSTER_PORT=$port \
   lua5.4 /usr/bin/busted "$@" "${specs[@]}" &
 started+=($!)
 wait $!
