@@ -15,7 +15,9 @@ enum {
     KEEPALIVE_IDLE_S = 15,      /* 15 + 3 * 5 s: a peer that vanished is noticed within 30 s */
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,
-    UNACKNOWLEDGED_MS = 30 * 1000, /* the same for a peer that vanished while we were sending */
+    UNACKNOWLEDGED_MS = 30 * 1000,         /* the same for a peer that vanished while we were sending */
+    LARGE_ANSWER_BYTES = 16 * 1024 * 1024, /* who allows so much is read in larger pieces */
+    LARGE_PIECE_BYTES = 128 * 1024,
 };
 
 /* Called when a connection is there and the request is about to be written, on each attempt. */
@@ -196,6 +198,8 @@ static bool set_options(struct transfer *transfer) {
     SET(CURLOPT_PREREQDATA, transfer);
     SET(CURLOPT_PRIVATE, transfer);
 #undef SET
+    if (transfer->max_body_bytes >= LARGE_ANSWER_BYTES)
+        set = set && curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)LARGE_PIECE_BYTES) == CURLE_OK;
     if (transfer->deadline_ms) {
         int64_t left = transfer->deadline_ms - clock_monotonic_ms();
         set = set && curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1)) == CURLE_OK;

@@ -15,9 +15,10 @@ static size_t past_space(struct span text, size_t at) {
 /* Behind the closing quote; text.length when there is none. */
 static size_t past_string(struct span text, size_t at) {
     for (at++; at < text.length; at++) {
-        if (text.data[at] == '"')
+        at = json_past_plain((const unsigned char *)text.data, text.length, at);
+        if (at < text.length && text.data[at] == '"')
             return at + 1;
-        if (text.data[at] == '\\')
+        if (at < text.length && text.data[at] == '\\')
             at++;
     }
     return text.length;

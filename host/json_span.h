@@ -18,6 +18,24 @@ struct json_error {
    twice is an error (by bytes and after unescaping) as far as objects of up to 64 members go. */
 bool json_valid(struct span text, unsigned max_depth, bool unique_keys, struct json_error *error);
 
+/* The same step by step, for text that is large: what has been passed is valid. Begins as {.text = text}; what fails
+   once, because the text is not JSON, fails for ever. Each step leaves the walk before the next value, or behind the
+   last one. */
+struct json_walk {
+    struct span text;
+    size_t at;
+    bool first, failed;
+};
+/* Enters the array ('[') or object ('{') that begins here; false when the value is another one, which stays. */
+bool json_walk_enter(struct json_walk *walk, char open);
+/* To the next element (']') or member ('}'), whose raw key is set; false behind the last, which leaves the container.
+ */
+bool json_walk_next(struct json_walk *walk, char close, struct span *key);
+/* Passes the value. */
+bool json_walk_value(struct json_walk *walk, unsigned max_depth, struct span *value);
+/* True when that was all. */
+bool json_walk_end(struct json_walk *walk);
+
 /* The functions below expect valid text and never read outside of it even when it is not. */
 enum json_type { JSON_NONE, JSON_OBJECT, JSON_ARRAY, JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL };
 enum json_type json_type(struct span value);

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 static inline bool json_is_space(unsigned char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -11,6 +13,24 @@ static inline bool json_is_space(unsigned char c) {
 
 static inline bool json_is_digit(unsigned char c) {
     return c >= '0' && c <= '9';
+}
+
+/* The first byte from at on, at or before length, that is a quote, a backslash, a control or not ASCII: eight at a time
+   as far as they go. A byte less another sets its high bit where it was smaller; what that borrows lies behind the
+   first.
+   */
+static inline size_t json_past_plain(const unsigned char *data, size_t length, size_t at) {
+    const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
+    for (; length - at >= 8; at += 8) {
+        uint64_t eight;
+        memcpy(&eight, data + at, 8);
+        uint64_t quote = eight ^ ones * '"', backslash = eight ^ ones * '\\';
+        if (((eight | (eight - ones * 0x20) | (quote - ones) | (backslash - ones)) & highs) != 0)
+            break;
+    }
+    while (at < length && data[at] >= 0x20 && data[at] < 0x80 && data[at] != '"' && data[at] != '\\')
+        at++;
+    return at;
 }
 
 /* The character that the escape at data (a backslash) stands for; *size is how much text it takes. -1 when it is none,

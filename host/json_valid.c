@@ -1,4 +1,4 @@
-/* Tells whether text is JSON. */
+/* Tells whether text is JSON, as a whole or step by step. */
 #include <string.h>
 
 #include "json_span.h"
@@ -29,17 +29,11 @@ static unsigned char peek(const struct reader *reader) {
     return reader->at < reader->length ? reader->data[reader->at] : 0;
 }
 
-/* Bytes of a string that need no look: not the quote, not the backslash, no control, ASCII. */
-static bool is_plain(unsigned char c) {
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
 static bool read_string(struct reader *reader) {
     const unsigned char *data = reader->data;
     size_t length = reader->length, at = reader->at + 1, size;
     for (;;) {
-        while (at < length && is_plain(data[at]))
-            at++;
+        at = json_past_plain(data, length, at);
         reader->at = at;
         if (at == length)
             return refuse(reader, "the text ends inside a string");
@@ -183,10 +177,10 @@ static bool read_key(struct reader *reader, struct keys *keys, unsigned depth) {
     return true;
 }
 
-static bool read_text(struct reader *reader, unsigned max_depth, struct keys *keys) {
+/* A value, and nothing behind it. */
+static bool read_value(struct reader *reader, unsigned max_depth, struct keys *keys) {
     uint64_t objects = 0; /* bit d: the container open at depth d + 1 is an object */
     unsigned depth = 0;
-    skip_space(reader);
     for (;;) {
         /* Here a value begins. */
         unsigned char c = peek(reader);
@@ -209,9 +203,9 @@ static bool read_text(struct reader *reader, unsigned max_depth, struct keys *ke
         }
         /* Here a value has ended, or an empty container is about to. */
         for (;;) {
-            skip_space(reader);
             if (depth == 0)
-                return reader->at == reader->length || refuse(reader, "expected the end of the text");
+                return true;
+            skip_space(reader);
             bool object = objects >> (depth - 1) & 1;
             c = peek(reader);
             if (c == ',') {
@@ -231,6 +225,14 @@ static bool read_text(struct reader *reader, unsigned max_depth, struct keys *ke
     }
 }
 
+static bool read_text(struct reader *reader, unsigned max_depth, struct keys *keys) {
+    skip_space(reader);
+    if (!read_value(reader, max_depth, keys))
+        return false;
+    skip_space(reader);
+    return reader->at == reader->length || refuse(reader, "expected the end of the text");
+}
+
 bool json_valid(struct span text, unsigned max_depth, bool unique_keys, struct json_error *error) {
     struct reader reader = {.data = (const unsigned char *)text.data, .length = text.length};
     struct keys keys;
@@ -243,4 +245,63 @@ bool json_valid(struct span text, unsigned max_depth, bool unique_keys, struct j
     if (!valid && error)
         *error = (struct json_error){reader.at, reader.message};
     return valid;
+}
+
+/* ---- Step by step ---- */
+
+static struct reader reader_of(const struct json_walk *walk) {
+    return (struct reader){.data = (const unsigned char *)walk->text.data, .length = walk->text.length, .at = walk->at};
+}
+
+static bool advance(struct json_walk *walk, const struct reader *reader, bool good) {
+    walk->at = reader->at;
+    walk->failed = walk->failed || !good;
+    return good;
+}
+
+bool json_walk_enter(struct json_walk *walk, char open) {
+    struct reader reader = reader_of(walk);
+    skip_space(&reader);
+    walk->first = peek(&reader) == (unsigned char)open;
+    reader.at += walk->first;
+    advance(walk, &reader, true);
+    return walk->first;
+}
+
+bool json_walk_next(struct json_walk *walk, char close, struct span *key) {
+    struct reader reader = reader_of(walk);
+    bool first = walk->first, good = !walk->failed;
+    *key = (struct span){0};
+    walk->first = false;
+    skip_space(&reader);
+    if (good && peek(&reader) == (unsigned char)close) {
+        reader.at++;
+        advance(walk, &reader, true);
+        return false;
+    }
+    if (good && !first && (good = peek(&reader) == ',')) {
+        reader.at++;
+        skip_space(&reader);
+    }
+    if (good && close == '}') {
+        struct reader end = reader;
+        good = peek(&end) == '"' && read_string(&end);
+        *key = (struct span){walk->text.data + reader.at, end.at - reader.at};
+        good = good && read_key(&reader, NULL, 0);
+    }
+    return advance(walk, &reader, good);
+}
+
+bool json_walk_value(struct json_walk *walk, unsigned max_depth, struct span *value) {
+    struct reader reader = reader_of(walk);
+    size_t begin = reader.at;
+    bool good = !walk->failed && read_value(&reader, max_depth, NULL);
+    *value = (struct span){walk->text.data + begin, reader.at - begin};
+    return advance(walk, &reader, good);
+}
+
+bool json_walk_end(struct json_walk *walk) {
+    struct reader reader = reader_of(walk);
+    skip_space(&reader);
+    return advance(walk, &reader, !walk->failed && reader.at == reader.length);
 }

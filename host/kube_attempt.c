@@ -7,6 +7,7 @@
 #include "random.h"
 
 enum {
+    FIRST_BODY_BYTES = 64 * 1024,
     FIRST_PAUSE_MS = 50, /* at most, before the second attempt; twice that before the third */
 };
 
@@ -33,33 +34,57 @@ static int64_t pause_before_retry(const struct http_exchange *exchange, const st
 
 /* The body of a call that can be cancelled. */
 struct gathered {
-    struct buffer body;
-    size_t most;
-    bool too_large;
+    struct bytes *body; /* with room behind length */
+    size_t length, most;
+    enum http_failure failure;
 };
 
 static bool gather(void *context, const char *data, size_t length) {
     struct gathered *gathered = context;
-    gathered->too_large = length > gathered->most - gathered->body.length;
-    if (!gathered->too_large)
-        buffer_append(&gathered->body, data, length);
-    return !gathered->too_large && !gathered->body.failed;
+    if (length > gathered->most - gathered->length) {
+        gathered->failure = HTTP_TOO_LARGE;
+        return false;
+    }
+    size_t needed = gathered->length + length, room = gathered->body->length;
+    if (needed > room) {
+        room = needed > room * 2 ? needed : room * 2;
+        struct bytes *larger = bytes_resize(gathered->body, room < gathered->most ? room : gathered->most);
+        if (!larger) {
+            gathered->failure = HTTP_MEMORY;
+            return false;
+        }
+        gathered->body = larger;
+    }
+    memcpy(gathered->body->data + gathered->length, data, length);
+    gathered->length = needed;
+    return true;
+}
+
+static void fail(struct http_exchange *exchange, enum http_failure failure) {
+    exchange->failure = failure;
+    snprintf(exchange->message, sizeof exchange->message,
+             failure == HTTP_TOO_LARGE ? "the answer is too large" : "out of memory");
 }
 
 /* As kube_perform, but ends when it is cancelled. */
 static void perform_cancellable(const struct kube_caller *caller, const char *path, struct http_exchange *exchange) {
-    struct gathered gathered = {.most = exchange->max_response_bytes};
+    struct gathered gathered = {.body = bytes_new(FIRST_BODY_BYTES), .most = exchange->max_response_bytes};
+    if (!gathered.body) {
+        http_exchange_free(exchange);
+        fail(exchange, HTTP_MEMORY);
+        return;
+    }
     kube_stream(caller->kube, path, exchange, caller->idle_timeout_ms, gather, &gathered, caller->cancel);
     if (exchange->failure == HTTP_OK && exchange->status >= 200 && exchange->status < 300) {
-        struct bytes *body = gathered.body.failed ? NULL : bytes_copy(gathered.body.data, gathered.body.length);
-        bytes_release(exchange->body_bytes);
-        exchange->body_bytes = body;
-        exchange->failure = gathered.too_large ? HTTP_TOO_LARGE : body ? HTTP_OK : HTTP_MEMORY;
-        if (exchange->failure)
-            snprintf(exchange->message, sizeof exchange->message,
-                     gathered.too_large ? "the answer is too large" : "out of memory");
+        struct bytes *body = gathered.failure ? NULL : bytes_resize(gathered.body, gathered.length);
+        if (body) {
+            bytes_release(exchange->body_bytes);
+            exchange->body_bytes = body;
+            return;
+        }
+        fail(exchange, gathered.failure ? gathered.failure : HTTP_MEMORY);
     }
-    buffer_free(&gathered.body);
+    bytes_release(gathered.body);
 }
 
 bool kube_attempt(const struct kube_caller *caller, const struct buffer *path, struct http_exchange *exchange,

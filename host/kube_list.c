@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,25 +56,41 @@ static bool append_object(struct listing *listing, struct bytes *page, struct sp
     return true;
 }
 
-static bool read_page(struct listing *listing, struct bytes *page) {
-    struct span text = {page->data, page->length}, key, value;
-    if (!json_valid(text, JSON_MAX_DEPTH, false, NULL))
-        return fail(listing, KUBE_BAD_ANSWER, "the API server's list is not JSON");
-    struct span metadata = {0}, items = {0};
-    size_t cursor = 0;
-    while (json_next(text, &cursor, &key, &value)) {
-        if (key.length == 7 && memcmp(key.data, "\"items\"", 7) == 0)
-            items = value;
-        else if (key.length == 10 && memcmp(key.data, "\"metadata\"", 10) == 0)
-            metadata = value;
+static bool is_key(struct span key, const char *name) {
+    return key.length == strlen(name) && memcmp(key.data, name, key.length) == 0;
+}
+
+/* *found: it is an array, or null for an empty one. False when an element is no object of Kubernetes. */
+static bool read_items(struct listing *listing, struct bytes *page, struct json_walk *walk, bool *found) {
+    struct span none, value;
+    bool is_array = json_walk_enter(walk, '[');
+    if (!is_array) {
+        *found = json_walk_value(walk, JSON_MAX_DEPTH - 1, &value) && json_type(value) == JSON_NULL;
+        return true;
     }
-    enum json_type type = json_type(items);
-    if (type != JSON_ARRAY && type != JSON_NULL)
-        return fail(listing, KUBE_BAD_ANSWER, "the API server's answer is no list");
-    cursor = 0;
-    while (json_next(items, &cursor, &key, &value))
+    *found = true;
+    while (json_walk_next(walk, ']', &none) && json_walk_value(walk, JSON_MAX_DEPTH - 2, &value))
         if (!append_object(listing, page, value))
             return false;
+    return true;
+}
+
+static bool read_page(struct listing *listing, struct bytes *page) {
+    struct json_walk walk = {.text = {page->data, page->length}};
+    struct span metadata = {0}, key, value;
+    bool items = false, is_object = json_walk_enter(&walk, '{');
+    while (is_object && json_walk_next(&walk, '}', &key)) {
+        if (is_key(key, "\"items\"")) {
+            if (!read_items(listing, page, &walk, &items))
+                return false;
+        } else if (json_walk_value(&walk, JSON_MAX_DEPTH - 1, &value) && is_key(key, "\"metadata\"")) {
+            metadata = value;
+        }
+    }
+    if (is_object ? !json_walk_end(&walk) : !json_valid(walk.text, JSON_MAX_DEPTH, false, NULL))
+        return fail(listing, KUBE_BAD_ANSWER, "the API server's list is not JSON");
+    if (!items)
+        return fail(listing, KUBE_BAD_ANSWER, "the API server's answer is no list");
 
     char *version = listing->list->resource_version;
     size_t size = sizeof listing->list->resource_version;
@@ -98,40 +115,111 @@ static void append_parameter(struct buffer *path, const char *name, const char *
     kube_query_escape(path, value);
 }
 
-/* *too_large: the page was, and a smaller one may not be. */
-static bool fetch_page(struct listing *listing, bool *too_large) {
-    struct http_exchange exchange = {.method = "GET", .max_response_bytes = KUBE_PAGE_MAX_BYTES};
+/* ---- Pages, one ahead: the API server makes the next while we read the last ---- */
+
+struct page {
+    struct listing *listing;
+    char *token; /* NULL for the first page */
+    struct http_exchange exchange;
+    struct kube_failure failure; /* when it is not done */
+    bool done;
+    bool ahead; /* under way in thread */
+    pthread_t thread;
+};
+
+static void *fetch(void *context) {
+    struct page *page = context;
+    struct listing *listing = page->listing;
     struct buffer path = {0};
+    page->exchange = (struct http_exchange){.method = "GET", .max_response_bytes = KUBE_PAGE_MAX_BYTES};
     buffer_format(&path, "%s?limit=%u", listing->resource->path, listing->limit);
     append_parameter(&path, "labelSelector", listing->label_selector);
     append_parameter(&path, "fieldSelector", listing->field_selector);
-    append_parameter(&path, "continue", listing->next);
-    bool done = kube_attempt(listing->caller, &path, &exchange, listing->failure);
-    *too_large = !done && exchange.failure == HTTP_TOO_LARGE;
-    done = done && read_page(listing, exchange.body_bytes);
-    http_exchange_free(&exchange);
+    append_parameter(&path, "continue", page->token);
+    page->done = kube_attempt(listing->caller, &path, &page->exchange, &page->failure);
     buffer_free(&path);
-    return done;
+    return NULL;
+}
+
+/* The continue token as it stands at the end of most lists, before they are read; NULL when none is seen there. Only
+   the one that is read counts: a page that was asked for by another is thrown away. */
+static char *guess_next(const struct bytes *body) {
+    static const char key[] = "\"continue\":\"";
+    const size_t tail_bytes = 4096, key_length = sizeof key - 1;
+    const char *end = body->data + body->length, *token = NULL;
+    const char *at = body->length > tail_bytes ? end - tail_bytes : body->data;
+    while ((at = memmem(at, (size_t)(end - at), key, key_length)) != NULL)
+        token = at += key_length;
+    const char *quote = token ? memchr(token, '"', (size_t)(end - token)) : NULL;
+    return quote && quote > token ? strndup(token, (size_t)(quote - token)) : NULL;
+}
+
+static void fetch_ahead(struct page *page) {
+    page->ahead = pthread_create(&page->thread, NULL, fetch, page) == 0;
+}
+
+static void page_free(struct page *page) {
+    if (page->ahead) {
+        pthread_join(page->thread, NULL);
+        if (!page->done)
+            kube_failure_free(&page->failure);
+    }
+    http_exchange_free(&page->exchange);
+    free(page->token);
+    *page = (struct page){.listing = page->listing};
+}
+
+/* What follows a page that did not come: the same or all again, or *listing->failure. */
+static bool recover(struct listing *listing, const struct page *page, bool *started_over) {
+    const struct kube_failure *failure = &page->failure;
+    if (page->exchange.failure == HTTP_TOO_LARGE && listing->limit > 1) {
+        listing->limit = listing->limit > 8 ? listing->limit / 8 : 1;
+        return true;
+    }
+    if (failure->code != KUBE_GONE || !listing->next || *started_over)
+        return false;
+    *started_over = true;
+    clear_objects(listing->list);
+    free(listing->next);
+    listing->next = NULL;
+    return true;
 }
 
 static bool fetch_pages(struct listing *listing) {
-    bool started_over = false, too_large;
-    while (!listing->next || *listing->next) {
-        if (fetch_page(listing, &too_large))
-            continue;
-        if (too_large && listing->limit > 1) {
-            listing->limit = listing->limit > 8 ? listing->limit / 8 : 1;
-        } else if (listing->failure->code == KUBE_GONE && listing->next && !started_over) {
-            started_over = true;
-            clear_objects(listing->list);
-            free(listing->next);
-            listing->next = NULL;
+    struct page page = {.listing = listing}, next = {.listing = listing};
+    bool started_over = false, good = true;
+    while (good && (!listing->next || *listing->next)) {
+        bool foreseen = next.token && listing->next && strcmp(next.token, listing->next) == 0;
+        if (foreseen && next.ahead) {
+            pthread_join(next.thread, NULL);
+            page = next;
+            page.ahead = false;
+            next = (struct page){.listing = listing};
         } else {
-            return false;
+            page_free(&next);
+            page.token = listing->next ? strdup(listing->next) : NULL;
+            if (listing->next && !page.token) {
+                good = fail(listing, KUBE_UNAVAILABLE, "out of memory");
+                break;
+            }
+            fetch(&page);
         }
-        kube_failure_free(listing->failure);
+        if (page.done) {
+            next.token = listing->copy ? guess_next(page.exchange.body_bytes) : NULL;
+            if (next.token)
+                fetch_ahead(&next);
+            good = read_page(listing, page.exchange.body_bytes);
+        } else {
+            good = recover(listing, &page, &started_over);
+            if (good)
+                kube_failure_free(&page.failure);
+            else
+                *listing->failure = page.failure;
+        }
+        page_free(&page);
     }
-    return true;
+    page_free(&next);
+    return good;
 }
 
 static int by_name(const void *a, const void *b) {
