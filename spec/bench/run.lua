@@ -317,7 +317,9 @@ local function main()
       :format(load * 100), 0)
   end
   print_row("what", "reach", "measured", "")
-  for _, bench in ipairs { bench_reads, bench_many, bench_scale, bench_reload, bench_start } do
+  local bench_kubernetes = require "spec.bench.kubernetes" { rounds = ROUNDS, build = BUILD, open_stage = open_stage,
+    close_stage = close_stage, settle = settle, report = report, metric = metric, resident_mb = resident_mb }
+  for _, bench in ipairs { bench_reads, bench_many, bench_scale, bench_reload, bench_start, bench_kubernetes } do
     local measured, message = xpcall(bench, debug.traceback)
     if not measured then
       failures = failures + 1
