@@ -60,8 +60,8 @@ describe("host/kube_cache", function()
     return cjson.decode(document)[1], reasons
   end
 
-  local function eventually(what, check)
-    for _ = 1, 600 do
+  local function eventually(what, check, seconds)
+    for _ = 1, 200 * (seconds or 3) do
       if check() then return end
       native.pause(5)
     end
@@ -220,7 +220,7 @@ describe("host/kube_cache", function()
       return tonumber(file:read "a":match "VmRSS:%s+(%d+)")
     end
     local function await_events(count)
-      eventually(count .. " events", function() return state().events == count end)
+      eventually(count .. " events", function() return state().events == count end, 60)
     end
     open()
     native.say(list(10))
