@@ -171,7 +171,7 @@ describe("while Kubernetes misbehaves, the copy of the clusters", function()
   for title, rule in pairs {
     ["hangs"] = { hang = true },
     ["drips"] = { slow = 1000 },
-    ["has no end"] = { endless = 10000000 },
+    ["has no end"] = { endless = SANITIZED and 1000000 or 10000000 }, -- slow builds need their scripts' time for more
   } do
     it("lets callers have single clusters, and fails clearly for all, when its list " .. title, function()
       await_up()
