@@ -15,7 +15,7 @@ RUN make build \
 FROM debian:12-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-    ca-certificates libcivetweb1 libcurl4 liblua5.4-0 libsodium23 libssl3 libyaml-0-2 lua-cjson lua-dkjson \
+    ca-certificates libcivetweb1 libcurl4 liblua5.4-0 libsodium23 libssl3 libyaml-0-2 lua-dkjson \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/build/rayclusterscaler /usr/bin/rayclusterscaler
 # `serve` finds scripts/ and policies/ here when nothing is mounted, `demo` the simulator.

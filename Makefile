@@ -5,7 +5,7 @@ SANITIZE ?=
 BUSTED := lua5.4 /usr/bin/busted
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev lua-cjson-dev libcurl4-openssl-dev \
+BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev libcurl4-openssl-dev \
   libyaml-dev libssl-dev libsodium-dev lua-dkjson ca-certificates
 TEST_PACKAGES := clang-format-14 cppcheck lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml \
   lua-filesystem curl openssl unzip debootstrap iproute2 nghttp2-proxy python3-requests

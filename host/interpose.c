@@ -16,7 +16,7 @@
 #include "front.h"
 
 enum {
-    /* civetweb's own 100 KiB is too small for Lua callbacks and cjson; only touched pages cost memory. */
+    /* civetweb's own 100 KiB is too small for Lua callbacks; only touched pages cost memory. */
     THREAD_STACK_BYTES = 2 * 1024 * 1024,
 };
 

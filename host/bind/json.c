@@ -1,62 +1,24 @@
 #include "bind/json.h"
 
 #include <lauxlib.h>
-#include <math.h>
 #include <string.h>
 
 #include "bind/bind.h"
+#include "bind/json_decode.h"
 #include "bind/json_encode.h"
 #include "json_span.h"
 
-int luaopen_cjson_safe(lua_State *L); /* lua-cjson installs no header for it */
-
-static const double EXACT = 9007199254740992.0; /* 2^53: beyond, lua-cjson's numbers may be somebody else's */
-
 /* Keys of the registry, by address. */
-static const char cjson_decode, array_metatable, scratch;
+static const char array_metatable, scratch;
 
 /* ---- decode ---- */
 
-/* What lua-cjson gave: integral floats become integers. False for a number that no float holds. */
-static bool settle_numbers(lua_State *L, int index) {
-    luaL_checkstack(L, 4, "json");
-    lua_pushnil(L);
-    while (lua_next(L, index)) {
-        if (lua_type(L, -1) == LUA_TTABLE && !settle_numbers(L, lua_gettop(L)))
-            return false;
-        if (lua_type(L, -1) == LUA_TNUMBER && !lua_isinteger(L, -1)) {
-            double number = lua_tonumber(L, -1);
-            if (isinf(number))
-                return false;
-            if (number > -EXACT && number < EXACT && number == floor(number)) {
-                lua_pushvalue(L, -2);
-                lua_pushinteger(L, (lua_Integer)number);
-                lua_rawset(L, index); /* an existing field: lua_next allows it */
-            }
-        }
-        lua_pop(L, 1);
-    }
-    return true;
-}
-
 int bind_json_decode(lua_State *L, struct span text) {
-    int base = lua_gettop(L);
-    lua_createtable(L, 1, 0); /* around the value, so that a bare number is settled like any other */
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &cjson_decode);
-    lua_pushlstring(L, text.data, text.length);
-    lua_call(L, 1, 2);
-    if (lua_isnil(L, -2))
-        return 2;
-    lua_pop(L, 1);
-    lua_rawseti(L, base + 1, 1);
-    if (!settle_numbers(L, base + 1)) {
-        lua_settop(L, base);
-        lua_pushnil(L);
-        lua_pushliteral(L, "a number is out of range");
-        return 2;
-    }
-    lua_rawgeti(L, base + 1, 1);
-    return 1;
+    if (json_decode(L, text))
+        return 1;
+    lua_pushnil(L);
+    lua_pushliteral(L, "a number is out of range");
+    return 2;
 }
 
 static int f_decode(lua_State *L) {
@@ -131,24 +93,10 @@ static int f_free_scratch(lua_State *L) {
     return 0;
 }
 
-/* Pushes cjson.decode with a configuration that is this state's own. */
-static void push_cjson_decode(lua_State *L) {
-    lua_pushcfunction(L, luaopen_cjson_safe);
-    lua_call(L, 0, 1);
-    lua_getfield(L, -1, "decode_max_depth");
-    lua_pushinteger(L, JSON_MAX_DEPTH);
-    lua_call(L, 1, 0);
-    lua_getfield(L, -1, "decode_invalid_numbers");
-    lua_pushboolean(L, 0);
-    lua_call(L, 1, 0);
-    lua_getfield(L, -1, "decode");
-    lua_replace(L, -2);
-}
-
 static const luaL_Reg functions[] = {{"decode", f_decode}, {"encode", f_encode}, {"array", f_array}, {NULL, NULL}};
 
 void bind_json_prepare(lua_State *L) {
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &cjson_decode) != LUA_TNIL) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &scratch) != LUA_TNIL) {
         lua_pop(L, 1);
         return;
     }
@@ -166,9 +114,6 @@ void bind_json_prepare(lua_State *L) {
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &scratch);
-
-    push_cjson_decode(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &cjson_decode);
 }
 
 int luaopen_bind_json(lua_State *L) {

@@ -10,7 +10,7 @@
 /* Gives the state what the functions below need; once is enough, whatever module comes first. */
 void bind_json_prepare(lua_State *L);
 
-/* Pushes the value of text, which has passed json_valid; or nil and a message where lua-cjson refuses it still.
+/* Pushes the value of text, which has passed json_valid; or nil and a message when a number is out of range.
    Returns how many values it pushed. */
 int bind_json_decode(lua_State *L, struct span text);
 /* Pushes the JSON text of the value at index; raises on what JSON cannot say. */

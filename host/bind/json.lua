@@ -1,5 +1,5 @@
 ---@meta json
---- JSON by lua-cjson behind a strict reader. Objects and arrays become tables; numbers are floats unless they are
+--- JSON by a strict reader. Objects and arrays become tables; numbers are floats unless they are
 --- integral (then integers, exact up to 2^53); `null` becomes `json.null`.
 local json = {}
 

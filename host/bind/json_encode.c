@@ -113,6 +113,8 @@ static const char *write_value(struct writer *writer, int index, unsigned depth)
     const char *text;
     if (!lua_checkstack(L, 6))
         return "out of stack";
+    if (writer->out->length > JSON_MAX_BYTES)
+        return "the text is too large";
     switch (lua_type(L, index)) {
     case LUA_TBOOLEAN:
         buffer_text(writer->out, lua_toboolean(L, index) ? "true" : "false");
@@ -124,6 +126,8 @@ static const char *write_value(struct writer *writer, int index, unsigned depth)
         return NULL;
     case LUA_TSTRING:
         text = lua_tolstring(L, index, &length);
+        if (length > JSON_MAX_BYTES)
+            return "the text is too large";
         buffer_json_string(writer->out, text, length);
         return NULL;
     case LUA_TTABLE:

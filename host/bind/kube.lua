@@ -25,7 +25,7 @@ local kube = {}
 ---@field labels table<string, string> read-only; `labels[name]` and `pairs` work, it is no plain table
 local object = {}
 
---- A part of the object as Lua values (by lua-cjson), by dotted path of keys: `object:decode("spec.autoscaling")`.
+--- A part of the object as Lua values, by dotted path of keys: `object:decode("spec.autoscaling")`.
 --- nil when it is not there.
 ---@param path string
 ---@return any

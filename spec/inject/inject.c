@@ -33,14 +33,13 @@ struct control {
 
 static struct control *control;
 
-/* OpenSSL 3.0 does not survive want of memory while it starts, and lua-cjson ends the process by itself: what they ask
-   for they get. */
+/* OpenSSL 3.0 does not survive want of memory while it starts: what it asks for it gets. */
 static struct range { uintptr_t first, last; } spared[16];
 static size_t spared_count;
 
 static int find_spared(struct dl_phdr_info *object, size_t size, void *unused) {
     (void)size, (void)unused;
-    static const char *const names[] = {"libcrypto.so", "libssl.so", "cjson.so"};
+    static const char *const names[] = {"libcrypto.so", "libssl.so"};
     bool named = false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         named = named || strstr(object->dlpi_name, names[i]);

@@ -20,9 +20,32 @@ describe("host/bind/json", function()
       end
     end)
 
-    it("gives floats where they are not, or where lua-cjson may have rounded", function()
+    it("gives floats where they are not, or where their writer may have rounded", function()
       for _, text in ipairs { "2.5", "9007199254740993", "-9007199254740992", "1e99" } do
         assert.equal("float", math.type(json.decode(text)), text)
+      end
+    end)
+
+    it("reads what other readers read", function()
+      math.randomseed(7)
+      local cjson = require "cjson"
+      local function value(depth)
+        local kind = math.random(depth > 4 and 5 or 7)
+        if kind == 1 then return math.random(-1000, 1000) end
+        if kind == 2 then return math.random(-1000, 1000) / 8 end
+        if kind == 3 then return ("é\"\\/\n\0\u{1F680}x"):rep(math.random(0, 3)) end
+        if kind == 4 then return math.random(2) == 1 end
+        if kind == 5 then return json.null end
+        local made = {}
+        for i = 1, math.random(5) do
+          made[kind == 6 and i or ("key %d\t"):format(i)] = value(depth + 1)
+        end
+        return made
+      end
+      for _ = 1, 500 do
+        local made = { value(0) }
+        assert.same(made, json.decode(json.encode(made)))
+        assert.same(made, json.decode(" " .. cjson.encode(made):gsub("[%[%]{},:]", " %0\r\n\t") .. "\n"))
       end
     end)
 
@@ -87,6 +110,15 @@ describe("host/bind/json", function()
       assert.has_error(function() json.encode(nil) end)
       assert.has_error(function() json.encode() end)
       assert.has_error(function() json.array(setmetatable({}, {})) end)
+    end)
+
+    it("bounds the text, however often a string stands in it", function()
+      local text = ("x"):rep(1 << 20)
+      local list = {}
+      for i = 1, 1000 do list[i] = text end
+      assert.has_error(function() json.encode(list) end, "json: the text is too large")
+      assert.has_error(function() json.encode(text:rep(9)) end, "json: the text is too large")
+      assert.equal(8 << 20, #json.encode(text:rep(8)) - 2)
     end)
 
     it("goes 64 deep", function()
