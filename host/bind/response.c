@@ -8,6 +8,9 @@
 #include "kube.h"
 #include "kube_object.h"
 
+/* Of all strings of a body: as much as a state's own memory. One string may stand there many times. */
+enum { MAX_TEXT_BYTES = 32 * 1024 * 1024 };
+
 /* Headers that only the server itself sets. */
 static bool is_reserved(const char *name) {
     static const char *const reserved[] = {"Content-Length", "Transfer-Encoding", "Connection",
@@ -56,6 +59,8 @@ static void read_body_list(lua_State *L, int list, struct response *response) {
         } else if (!bind_kube_object(L, -1)) {
             body_error(L);
         }
+        if (total > MAX_TEXT_BYTES)
+            luaL_error(L, "a response's body is larger than %d bytes", MAX_TEXT_BYTES);
         lua_pop(L, 1);
     }
     struct bytes *text = bytes_new(total);
