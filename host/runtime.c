@@ -1,6 +1,7 @@
 #include "runtime.h"
 
 #include <lauxlib.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,11 +197,19 @@ struct runtime *runtime_open(struct host *host, struct bundle *bundle, const str
     return runtime;
 }
 
+/* What a state that serves on may hold between requests. */
+static size_t usual_bytes(const struct runtime *runtime) {
+    return runtime->profile->limits.memory_bytes / 4;
+}
+
 void runtime_close(struct runtime *runtime) {
     if (!runtime)
         return;
     state_metrics_remove(&runtime->counted);
+    bool large = sandbox_spent(runtime->sandbox) || sandbox_memory(runtime->sandbox) > usual_bytes(runtime);
     sandbox_close(runtime->sandbox);
+    if (large)
+        malloc_trim(0); /* or each thread's arena would keep what the worst request on it took */
     bundle_release(runtime->bundle);
     free(runtime);
 }
@@ -259,6 +268,23 @@ static void log_change(const struct request *request, const struct response *res
     buffer_free(&fields);
 }
 
+static int collect_protected(lua_State *L) {
+    lua_gc(L, LUA_GCCOLLECT);
+    return 0;
+}
+
+/* A rule's table stays as large as a request made it, also when it is as empty again as it was: the next request would
+   miss that memory. */
+static bool is_roomy(const struct runtime *runtime) {
+    lua_State *L = sandbox_state(runtime->sandbox);
+    if (runtime->profile->simulator || sandbox_memory(runtime->sandbox) <= usual_bytes(runtime))
+        return true;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, collect_protected);
+    return sandbox_call(runtime->sandbox, 0, 0, "collection") == LUA_OK &&
+           sandbox_memory(runtime->sandbox) <= usual_bytes(runtime);
+}
+
 bool runtime_serve(struct runtime *runtime, const struct request *request, struct response *response,
                    struct trace *trace) {
     lua_State *L = sandbox_state(runtime->sandbox);
@@ -299,6 +325,7 @@ bool runtime_serve(struct runtime *runtime, const struct request *request, struc
         lua_rawgeti(L, LUA_REGISTRYINDEX, runtime->request);
         bind_request_set(L, -1, NULL, NULL);
         lua_settop(L, 0);
+        reusable = is_roomy(runtime);
     }
     runtime->context.call = NULL;
     runtime->context.trace = NULL;

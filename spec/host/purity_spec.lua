@@ -228,6 +228,18 @@ describe("host/purity", function()
     end
   end)
 
+  it("gives up a state in which a rule's table took what the next request may need", function()
+    local state = open [[
+      local seen = {}
+      return { decide = function()
+        for i = 1, 270000 do seen[i + 0.5] = true end
+        for i = 1, 270000 do seen[i + 0.5] = nil end
+        return 1
+      end }]]
+    assert.equal("1", (state:serve "/"))
+    assert.has_error(function() state:serve "/" end, "calling 'serve' on bad self (closed)")
+  end)
+
   it("leaves no trace of a rule that could not be required", function()
     for other, text in pairs { missing = "", broken = "error 'boom'", other = "return { decide = 1 }" } do
       local state = open((([[return { decide = function()
