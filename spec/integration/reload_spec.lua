@@ -13,7 +13,9 @@ local sanitized = os.getenv "BUILD_DIR" ~= nil
 local CONNECTIONS <const> = 32
 local RELOADS <const> = sanitized and 100 or 1000
 local MUTANTS <const> = sanitized and 100 or 1000
-local WORKERS <const> = 4
+local WORKERS <const> = 8
+--- Of a client between two requests, so that reloads get their share of the machine.
+local PAUSE_MS <const> = 2
 local ACTIVE_MS <const> = 250
 --- Of a machine that does other things meanwhile.
 local PATIENCE <const> = sanitized and 20 or 4
@@ -368,7 +370,7 @@ end]]
     end
     get(service)
     local idle_bytes = metric(service, "rayclusterscaler_lua_memory_bytes")
-    local people = crowd.start(service.port, CONNECTIONS, { GET }, check)
+    local people = crowd.start(service.port, CONNECTIONS, { GET }, check, PAUSE_MS)
     local resident
     for i = 1, RELOADS do
       local name = i % 2 == 1 and "b" or "a"
@@ -471,7 +473,7 @@ end]]
       local name = "w" .. i
       local directory = mounted(name)
       local service = serve(directory)
-      people[i] = crowd.start(service.port, 2, { GET }, function() end)
+      people[i] = crowd.start(service.port, 2, { GET }, function() end, PAUSE_MS)
       workers[i] = coroutine.create(work)
       assert(coroutine.resume(workers[i], i, service, directory, name))
     end

@@ -29,8 +29,24 @@ local function answered(self, member, status, head, body)
   if self.stopping then
     member.socket:close()
     self.open = self.open - 1
+  elseif self.pause_ms then
+    self.resting[#self.resting + 1] = member
   else
     ask(self, member)
+  end
+end
+
+--- Those that were answered since the last time ask again.
+local function wake(self)
+  local resting = self.resting
+  self.resting = {}
+  for _, member in ipairs(resting) do
+    if self.stopping then
+      member.socket:close()
+      self.open = self.open - 1
+    else
+      ask(self, member)
+    end
   end
 end
 
@@ -60,9 +76,14 @@ end
 
 ---@param requests string[] sent in turn
 ---@param on_answer fun(status: integer, head: string, body: string, took_ms: number)
-function crowd.start(port, size, requests, on_answer)
+---@param pause_ms integer? until who was answered asks again; without, they leave nothing of the machine to others
+function crowd.start(port, size, requests, on_answer, pause_ms)
   local self = setmetatable({ requests = requests, on_answer = on_answer, asked = 0, count = 0, slowest_ms = 0,
-    open = 0, failures = {} }, crowd)
+    open = 0, failures = {}, pause_ms = pause_ms, resting = {} }, crowd)
+  if pause_ms then
+    self.alarm = uv.new_timer()
+    self.alarm:start(pause_ms, pause_ms, function() wake(self) end)
+  end
   for _ = 1, size do
     join(self, port)
   end
@@ -87,6 +108,7 @@ end
 function crowd:stop()
   self.stopping = true
   assert(crowd.run_until(function() return self.open == 0 end, 20), "answers are missing")
+  if self.alarm then self.alarm:close() end
 end
 
 return crowd
