@@ -405,7 +405,19 @@ bool kube_store_list(struct kube_store *store, const struct span *values, size_t
     return done;
 }
 
-bool kube_store_samples(struct kube_store *store, struct kube_list *list) {
+/* How many objects each sample stands for; NULL when memory is exhausted. */
+static size_t *count_like(const struct kube_tree *tree, const struct kube_list *samples) {
+    size_t *counts = calloc(samples->count + 1, sizeof *counts), at = 0;
+    struct kube_walk walk = kube_tree_walk(tree, NULL);
+    const struct kube_object *object;
+    while (counts && (object = kube_walk_next(&walk)) != NULL) {
+        at += !same_bytes(object->indexed, samples->objects[at]->indexed);
+        counts[at]++;
+    }
+    return counts;
+}
+
+bool kube_store_samples(struct kube_store *store, struct kube_list *list, size_t **counts) {
     static const char behind[] = "\x7f"; /* every name */
     struct kube_tree *tree = take_tree(store, true);
     struct kube_walk walk = kube_tree_walk(tree, NULL);
@@ -417,6 +429,8 @@ bool kube_store_samples(struct kube_store *store, struct kube_list *list) {
         struct kube_key next = {.value = object->indexed, .name = behind, .namespace = ""};
         walk = kube_tree_walk(tree, &next);
     }
+    if (done && counts)
+        done = (*counts = count_like(tree, list)) != NULL;
     kube_tree_release(tree);
     if (!done)
         kube_list_free(list);

@@ -47,7 +47,8 @@ void kube_store_get(struct kube_store *store, const char *name, const char *name
    objects without the label. Sorted by name. False when memory is exhausted. */
 bool kube_store_list(struct kube_store *store, const struct span *values, size_t count, struct kube_list *list);
 /* One object of each value of the indexed label, "" included: costs what there are values. False when memory is
-   exhausted. */
-bool kube_store_samples(struct kube_store *store, struct kube_list *list);
+   exhausted. Unless counts is NULL, *counts says how many objects each stands for, at the cost of a look at all, and
+   is the caller's to free. */
+bool kube_store_samples(struct kube_store *store, struct kube_list *list, size_t **counts);
 
 #endif

@@ -27,9 +27,11 @@ function clusters.list(like)
 end
 
 --- One cluster of each owner, and one without an owner; nil when that cannot be told at once.
+---@param counted boolean?
 ---@return kube.object[]?
-function clusters.samples()
-  return resource:samples()
+---@return integer[]? counts with counted: how many clusters each stands for
+function clusters.samples(counted)
+  return resource:samples(counted)
 end
 
 --- Writes a plan to the very object that it was made for: the uid and the resourceVersion go along, so that whoever

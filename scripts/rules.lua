@@ -134,28 +134,70 @@ function rules.allows(caller, action, cluster)
   return allowed, reason
 end
 
+--- What is written of a list: a line that counts, and before it some of its decisions, evenly spread.
+---@param asked integer how many decisions there are
+---@return fun(object: kube.object, allowed: boolean, reason: string?, count: integer) decided of so many clusters
+---@return fun() written at the end
+local function open_list(caller, action, clusters, asked)
+  local step, number, reason_count = math.max(1, asked // MAX_DETAILS), 0, 0
+  local line = { policy = "authorization", action = action, caller = caller.id or caller.name, verdict = "list",
+                 clusters = 0, allowed = 0, reasons = {} }
+  local reasons = line.reasons
+  return function(object, allowed, reason, count)
+    number = number + 1
+    if number % step == 0 and number // step <= MAX_DETAILS then
+      write_verdict(caller, action, clusters.view(object), allowed and "allow" or "deny", reason)
+    end
+    line.clusters = line.clusters + count
+    if allowed then
+      line.allowed = line.allowed + count
+      return
+    end
+    reason = reason or "none"
+    if not reasons[reason] then
+      if reason_count == MAX_REASONS then reason = "other" else reason_count = reason_count + 1 end
+    end
+    reasons[reason] = (reasons[reason] or 0) + count
+  end, function()
+    decisions.write(line)
+  end
+end
+
 --- A rule that read nothing of a cluster but its owner says the same of all that the owner has: it is asked about one
 --- cluster an owner, and what others own costs nothing. nil when the rule read more.
 ---@return kube.object[]? objects
 ---@return table? failure
-local function visible_by_owner(caller, action, clusters)
-  local samples = clusters.samples()
+local function visible_by_owner(caller, action, clusters, logged)
+  local samples, counts = clusters.samples(logged)
   if not samples then return nil end
-  local shown = {}
+  local shown, verdicts = {}, {}
   for i = 1, #samples do
     local seen = {}
-    if ask(caller, action, clusters.watch(samples[i], seen)) then shown[#shown + 1] = samples[i] end
+    local allowed, reason = ask(caller, action, clusters.watch(samples[i], seen))
     if seen.more then return nil end
+    if allowed then shown[#shown + 1] = samples[i] end
+    verdicts[i] = { allowed, reason }
+  end
+  if logged then
+    local decided, written = open_list(caller, action, clusters, #samples)
+    for i = 1, #samples do
+      decided(samples[i], verdicts[i][1], verdicts[i][2], counts[i])
+    end
+    written()
   end
   if #shown == 0 then return shown end
   return clusters.list(#shown < #samples and shown or nil)
 end
 
 --- Asks about each cluster, or once an owner as long as the rule reads nothing else.
-local function visible_of(caller, action, objects, clusters, logged)
-  local step, reasons, reason_count = math.max(1, #objects // MAX_DETAILS), {}, 0
-  local visible, count = {}, 0
-  local verdicts = {}
+---@return kube.object[]? objects
+---@return table? failure
+local function visible_each(caller, action, clusters, logged)
+  local objects, failure = clusters.list()
+  if not objects then return nil, failure end
+  local decided, written
+  if logged then decided, written = open_list(caller, action, clusters, #objects) end
+  local visible, count, verdicts = {}, 0, {}
   for i = 1, #objects do
     local object = objects[i]
     local owner = clusters.owner(object) or NOBODY
@@ -165,35 +207,13 @@ local function visible_of(caller, action, objects, clusters, logged)
       verdict = { ask(caller, action, clusters.watch(object, seen)) }
       if not seen.more then verdicts[owner] = verdict end
     end
-    local allowed, reason = verdict[1], verdict[2]
-    if allowed then
+    if verdict[1] then
       count = count + 1
       visible[count] = object
     end
-    if logged then
-      if i % step == 0 and i // step <= MAX_DETAILS then
-        write_verdict(caller, action, clusters.view(object), allowed and "allow" or "deny", reason)
-      end
-      if not allowed then
-        reason = reason or "none"
-        if not reasons[reason] then
-          if reason_count == MAX_REASONS then reason = "other" else reason_count = reason_count + 1 end
-        end
-        reasons[reason] = (reasons[reason] or 0) + 1
-      end
-    end
+    if logged then decided(object, verdict[1], verdict[2], 1) end
   end
-  if logged then
-    decisions.write {
-      policy = "authorization",
-      action = action,
-      caller = caller.id or caller.name,
-      verdict = "list",
-      clusters = #objects,
-      allowed = count,
-      reasons = reasons,
-    }
-  end
+  if logged then written() end
   return visible
 end
 
@@ -206,13 +226,9 @@ end
 ---@return table? failure
 function rules.visible(caller, action, clusters)
   local logged = decisions.wanted(true)
-  if not logged then
-    local objects, failure = visible_by_owner(caller, action, clusters)
-    if objects or failure then return objects, failure end
-  end
-  local objects, failure = clusters.list()
-  if not objects then return nil, failure end
-  return visible_of(caller, action, objects, clusters, logged)
+  local objects, failure = visible_by_owner(caller, action, clusters, logged)
+  if objects or failure then return objects, failure end
+  return visible_each(caller, action, clusters, logged)
 end
 
 -- Scaling -----------------------------------------------------------------------------------------------------------

@@ -23,12 +23,14 @@ static const char LABEL_VALUE[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 struct result {
     struct kube_object *object;
     struct kube_list list;
+    size_t *counts;
     struct kube_failure failure;
 };
 
 static void clear_result(struct result *result) {
     kube_object_release(result->object);
     kube_list_free(&result->list);
+    free(result->counts);
     kube_failure_free(&result->failure);
     *result = (struct result){0};
 }
@@ -254,9 +256,18 @@ static int f_samples(lua_State *L) {
     if (!store)
         return trace_refuse(trace), lua_pushnil(L), 1;
     trace_list(trace, watched->cache, kube_store_changes(store));
-    if (!kube_store_samples(store, &result->list))
+    if (!kube_store_samples(store, &result->list, lua_toboolean(L, 2) ? &result->counts : NULL))
         return luaL_error(L, "out of memory");
-    return return_list(L, result);
+    if (!result->counts)
+        return return_list(L, result);
+    lua_createtable(L, (int)result->list.count, 0);
+    for (size_t i = 0; i < result->list.count; i++) {
+        lua_pushinteger(L, (lua_Integer)result->counts[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return_list(L, result);
+    lua_insert(L, -2);
+    return 2;
 }
 
 /* A write whose fate is not known may have been carried out. */

@@ -60,9 +60,11 @@ function resource:get(name, options) end
 function resource:list(options) end
 
 --- One object of each value of the indexed label, and one without it if there is any; in no order. nil as long as the
---- copy is not current.
+--- copy is not current. counted: the second result says how many objects each stands for, at the cost of a look at all.
+---@param counted boolean?
 ---@return kube.object[]?
-function resource:samples() end
+---@return integer[]?
+function resource:samples(counted) end
 
 --- Sends a merge patch (RFC 7396). Integers of the table are sent as integers.
 --- An integral float is sent as an integer too: a `5.0` would be refused. Use `json.null` to remove a field.

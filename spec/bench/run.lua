@@ -182,7 +182,7 @@ end
 
 local function bench_scale()
   local name = "scale, against the simulator's own patches"
-  local here = open_stage(5, 45)
+  local here = open_stage(45, 5) -- so many that requests under way at one time are about different ones
   local ours = scaling_script(here, "scale", { method = "POST", type = "application/json", path = "/raycluster/scale",
     body = '{"cluster_name":"NAME","replicas":N}' })
   local theirs = scaling_script(here, "patch", { method = "PATCH", type = "application/merge-patch+json",

@@ -72,16 +72,22 @@ static void check_object(struct kube_store *store, const struct kube_object *obj
 /* One of each value, so that together they stand for every object. */
 static void check_samples(struct kube_store *store) {
     struct kube_list samples, list;
-    expect(kube_store_samples(store, &samples));
+    size_t *counts, total = 0;
+    expect(kube_store_samples(store, &samples, &counts));
     struct span *values = calloc(samples.count + 1, sizeof *values);
     expect(values);
-    for (size_t i = 0; i < samples.count; i++)
+    for (size_t i = 0; i < samples.count; i++) {
         values[i] = samples.objects[i]->indexed;
+        expect(counts[i] > 0);
+        total += counts[i];
+    }
+    expect(total == kube_store_count(store));
     expect(kube_store_list(store, values, samples.count, &list));
     expect(list.count == kube_store_count(store));
     kube_list_free(&list);
     kube_list_free(&samples);
     free(values);
+    free(counts);
 }
 
 static void check_store(struct kube_store *store) {

@@ -66,17 +66,17 @@ describe("host/kube_store", function()
   end)
 
   it("shows one object of each value, and one without", function()
-    assert.same({}, store:samples())
+    assert.same({ {}, {} }, { store:samples() })
     local objects = {}
     for i = 1, 1000 do
       objects[i] = object(("n%04d"):format(i), i, ({ [0] = "", "u", "v", "v" })[i % 4])
     end
     store:replace(objects, "1000")
-    assert.same({ objects[4], objects[1], objects[2] }, store:samples())
+    assert.same({ { objects[4], objects[1], objects[2] }, { 250, 250, 500 } }, { store:samples() })
     store:event(event("MODIFIED", object("n0900", 1001, "w")))
-    assert.same({ objects[4], objects[1], objects[2], object("n0900", 1001, "w") }, store:samples())
+    assert.same({ objects[4], objects[1], objects[2], object("n0900", 1001, "w") }, (store:samples()))
     store:event(event("DELETED", object("n0900", 1002, "w")))
-    assert.same({ objects[4], objects[1], objects[2] }, store:samples())
+    assert.same({ { objects[4], objects[1], objects[2] }, { 249, 250, 500 } }, { store:samples() })
   end)
 
   it("does without an index", function()

@@ -266,9 +266,26 @@ describe("scripts/rules", function()
         assert.same({}, decisions.written)
       end)
 
-      it("when it is wanted, a line that counts, after some of its decisions", function()
+      it("when it is wanted, a line that counts, after a decision of each owner", function()
         decisions.views = true
         assert.equal(20, #list(100))
+        local written = decisions.written
+        assert.equal(4, #written)
+        assert.same({
+          policy = "authorization", action = "list", caller = "u1", verdict = "list", clusters = 100, allowed = 20,
+          reasons = { not_owner = 40, no_owner = 40 },
+        }, written[4])
+        local verdicts = {}
+        for i = 1, 3 do verdicts[written[i].reason or written[i].verdict] = #written[i].given end
+        assert.same({ allow = 4, not_owner = 4, no_owner = 4 }, verdicts)
+      end)
+
+      it("or after some of the decisions of a rule that is asked about each", function()
+        decisions.views = true
+        with(authorization, function(caller, _, seen)
+          if seen.name and seen.owner == caller.id then return true end
+          return false, seen.owner and "not_owner" or "no_owner"
+        end, function() assert.equal(20, #list(100)) end)
         local written = decisions.written
         assert.equal(11, #written)
         assert.same({
@@ -283,7 +300,7 @@ describe("scripts/rules", function()
 
       it("every decision of a short one, and a line of an empty one", function()
         decisions.views = true
-        list(3)
+        list(5) -- of two owners and of nobody
         assert.equal(4, #decisions.written)
         decisions.written = {}
         list(0)

@@ -120,16 +120,16 @@ function resource:get(name, options) -- luacheck: ignore 212/self
   return object
 end
 
-function resource:samples() -- luacheck: ignore 212/self
+function resource:samples(counted) -- luacheck: ignore 212/self
   record { operation = "samples" }
   if kube.lagging then return nil end
-  local objects, known = {}, {}
+  local objects, counts, known = {}, {}, {}
   for _, object in pairs(copy) do
     local owner = object.labels[OWNER] or ""
-    if not known[owner] then objects[#objects + 1] = object end
-    known[owner] = true
+    local place = known[owner] or #objects + 1
+    objects[place], counts[place], known[owner] = object, (counts[place] or 0) + 1, place
   end
-  return objects
+  return objects, counted and counts or nil
 end
 
 function resource:list(options) -- luacheck: ignore 212/self

@@ -117,12 +117,21 @@ static int f_list(lua_State *L) {
     return return_texts(L, &list);
 }
 
-/* store:samples() -> { text, … } */
+/* store:samples() -> { text, … }, { count, … } */
 static int f_samples(lua_State *L) {
     struct kube_list list;
-    if (!kube_store_samples(check_store(L), &list))
+    size_t *counts;
+    if (!kube_store_samples(check_store(L), &list, &counts))
         return luaL_error(L, "out of memory");
-    return return_texts(L, &list);
+    size_t count = list.count;
+    return_texts(L, &list);
+    lua_newtable(L);
+    for (size_t i = 0; i < count; i++) {
+        lua_pushinteger(L, (lua_Integer)counts[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    free(counts);
+    return 2;
 }
 
 static int f_count(lua_State *L) {
