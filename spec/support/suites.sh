@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Runs the suites that are named, or all of them, and closes with one line of totals. What sanitizers report counts as
-# failed, and so does a run that ends without totals. Builds are made by `make`.
+# failed, and so does a run that ends without totals.
+#
+# Specs wait more than they work, so three lanes run beside each other: the thread suite; the other suites, one after
+# the other; and of all suites the specs of the watch, which wait for Kubernetes to come back and hardly do anything.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 exec </dev/null # where nothing is open as 0, libuv gets that number for something else, and aborts
 
 scratch=$(mktemp -d)
-background=
-trap 'kill $background 2>/dev/null; rm -rf "$scratch"' EXIT
-export TOTALS=$scratch/totals
-failed=0
+background=()
+trap 'kill "${background[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
+
+# ---- In a lane: its directory is $lane ----
 
 # judge CODE LINES: a run that ended with that exit code, before which TOTALS had so many lines.
 judge() {
@@ -17,86 +20,133 @@ judge() {
   after=$(wc -l <"$TOTALS")
   if ((after == before)); then
     echo "it ended with exit code $code and without totals"
-    failed=$((failed + 1))
+    echo fault >>"$lane/faults"
   elif ((code != 0)) && tail -n 1 "$TOTALS" | grep -q ' 0 failed'; then
     echo "it ended with exit code $code"
-    failed=$((failed + 1))
+    echo fault >>"$lane/faults"
   fi
 }
 
-# run TITLE SPEC…: busted on these files or directories, in the build BUILD_DIR; preload is for its interpreter, which
+# run TITLE SPEC…: busted on these files or directories. What sanitizers need is preloaded for its interpreter, which
 # loads native modules, and not for what it starts (summary.lua).
-preload=
 run() {
-  local title=$1 before
+  local title=$1 before report
   shift
   printf '\n== %s\n' "$title"
-  mkdir "$scratch/reports"
+  mkdir "$lane/reports"
   before=$(wc -l <"$TOTALS")
   LD_PRELOAD=$preload lua5.4 /usr/bin/busted "$@"
   judge $? "$before"
-  for report in "$scratch"/reports/*; do
+  for report in "$lane"/reports/*; do
     [ -s "$report" ] || continue
     cat "$report"
-    failed=$((failed + 1))
+    echo fault >>"$lane/faults"
   done
-  rm -rf "$scratch/reports"
+  rm -rf "$lane/reports"
 }
 
-# sanitized NAME SANITIZERS LIBRARY…: the specs that reach C, in a build with sanitizers.
-sanitized() {
-  local name=$1 sanitizers=$2 library
-  shift 2
-  export BUILD_DIR=build-$name
-  make -s build BUILD="$BUILD_DIR" SANITIZE="$sanitizers" || exit 1
-  local options="log_path=$scratch/reports/report:exitcode=99"
-  export ASAN_OPTIONS=$options UBSAN_OPTIONS=$options:print_stacktrace=1 TSAN_OPTIONS=$options
-  preload=
-  for library in "$@"; do
-    preload="$preload $(gcc -print-file-name="$library")"
-  done
-  run "units ($sanitizers)" spec/host
-  run "integration ($sanitizers)" spec/integration
+libraries() {
+  local library
+  for library in "$@"; do gcc -print-file-name="$library"; done | paste -sd ' '
 }
 
-# The image is made while specs run: at first its maker waits for downloads and disks.
-start_image() {
-  TOTALS=$scratch/image_totals spec/image/run.sh >"$scratch/image" 2>&1 </dev/null &
-  background=$!
+# part SUITE units|integration|watch
+part() {
+  local units watch others options="log_path=$lane/reports/report:exitcode=99"
+  mapfile -t watch < <(find spec/integration -name 'watch*_spec.lua' | sort)
+  mapfile -t others < <(find spec/integration -name '*_spec.lua' -not -name 'watch*' | sort)
+  case $1 in
+  plain)
+    export BUILD_DIR=build
+    preload=
+    mapfile -t units < <(find spec -name '*_spec.lua' -not -path 'spec/integration/*' | sort)
+    ;;
+  *)
+    export BUILD_DIR=build-$1
+    export ASAN_OPTIONS=$options UBSAN_OPTIONS=$options:print_stacktrace=1 TSAN_OPTIONS=$options
+    [ "$1" = address ] && preload=$(libraries libasan.so libubsan.so) || preload=$(libraries libtsan.so)
+    units=(spec/host)
+    ;;
+  esac
+  case $2 in
+  units) run "$1: units" "${units[@]}" ;;
+  integration) run "$1: integration" "${others[@]}" ;;
+  watch) run "$1: the watch" "${watch[@]}" ;;
+  esac
 }
 
-finish_image() {
+image() {
   local before
-  before=$(wc -l <"$TOTALS")
-  wait "$background"
-  local code=$?
-  background=
   printf '\n== image\n'
-  cat "$scratch/image"
-  [ ! -f "$scratch/image_totals" ] || cat "$scratch/image_totals" >>"$TOTALS"
-  judge "$code" "$before"
+  before=$(wc -l <"$TOTALS")
+  spec/image/run.sh
+  judge $? "$before"
 }
 
-plain() {
-  start_image
-  mapfile -t units < <(find spec -name '*_spec.lua' -not -path 'spec/integration/*' | sort)
-  run "units" "${units[@]}"
-  run "integration" spec/integration
-  finish_image
+# ---- Lanes ----
+
+# open_lane NAME: where its totals, faults and output are.
+open_lane() {
+  lane=$scratch/$1
+  mkdir "$lane"
+  export TOTALS=$lane/totals
+  : >"$TOTALS"
+  : >"$lane/faults"
 }
 
-: >"$TOTALS"
-for suite in "${@:-plain address thread}"; do
-  for name in $suite; do
-    case $name in
-    plain) plain ;;
-    address) sanitized address address,undefined libasan.so libubsan.so ;;
-    thread) sanitized thread thread libtsan.so ;;
-    *) echo "no such suite: $name" >&2 && exit 2 ;;
-    esac
+# beside NAME COMMAND…: a lane in the background.
+beside() {
+  (
+    trap - EXIT
+    open_lane "$1"
+    "${@:2}" >"$lane/output" 2>&1
+  ) &
+  background+=($!)
+}
+
+has() { [[ " ${suites[*]} " == *" $1 "* ]]; }
+
+first() {
+  local suite
+  for suite in plain address; do
+    has "$suite" || continue
+    part "$suite" units
+    part "$suite" integration
   done
+}
+
+second() {
+  has thread || return 0
+  part thread units
+  part thread integration
+}
+
+third() {
+  local suite
+  for suite in "${suites[@]}"; do part "$suite" watch; done
+}
+
+read -ra suites <<<"${*:-plain address thread}"
+for suite in "${suites[@]}"; do
+  case $suite in
+  plain) ;; # built by make
+  address) make -s build BUILD=build-address SANITIZE=address,undefined || exit 1 ;;
+  thread) make -s build BUILD=build-thread SANITIZE=thread || exit 1 ;;
+  *) echo "no such suite: $suite" >&2 && exit 2 ;;
+  esac
 done
 
-awk -v more="$failed" '{ passed += $1; failed += $3; skipped += $5 } END {
+has plain && beside image image # at first it waits for downloads and disks
+beside second second
+beside third third
+open_lane first
+first
+wait "${background[@]}"
+background=()
+for lane in third second image; do
+  [ ! -f "$scratch/$lane/output" ] || cat "$scratch/$lane/output"
+done
+
+awk -v more="$(cat "$scratch"/*/faults | wc -l)" '{ passed += $1; failed += $3; skipped += $5 } END {
   printf "\n%d passed, %d failed, %d skipped\n", passed, failed + more, skipped
-  exit failed + more > 0 }' "$TOTALS"
+  exit failed + more > 0 }' "$scratch"/*/totals
