@@ -120,7 +120,8 @@ static bool same_key(const struct cache_key *a, const struct cache_key *b) {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-static bool holds(const struct answers *answers, const struct answer *answer) {
+/* With the lock held. */
+static bool holds(const struct answers *answers, struct answer *answer) {
     if (clock_monotonic_ms() - answer->made_ms > MAX_AGE_MS)
         return false;
     for (size_t i = 0; i < answer->trace.source_count; i++)
@@ -131,6 +132,7 @@ static bool holds(const struct answers *answers, const struct answer *answer) {
 
 static void copy_response(struct response *to, const struct response *from) {
     to->status = from->status;
+    to->complete = from->complete;
     buffer_append(&to->headers, from->headers.length ? from->headers.data : "", from->headers.length);
     memcpy(to->route, from->route, sizeof to->route);
     memcpy(to->caller, from->caller, sizeof to->caller);
@@ -156,25 +158,40 @@ static bool await_run(struct lock *lock, const struct slot *slot, const struct a
     return true;
 }
 
-static bool find(struct answers *answers, struct response *response, struct answer_key *key, int64_t until_ms) {
+static struct slot *lock_slot(struct answers *answers, const struct answer_key *key, struct lock **lock) {
     size_t index = index_of(&key->key);
-    struct slot *slot = &answers->slots[index];
-    struct lock *lock = &answers->locks[index % LOCKS];
-    struct answer *stale = NULL;
-    bool found = false;
-    pthread_mutex_lock(&lock->mutex);
-    bool in_time = await_run(lock, slot, key, until_ms);
-    if (slot->answer && same_key(&slot->answer->key, &key->key)) {
-        stale = take_stale(answers, slot);
-        found = !stale;
-    }
-    if (found)
+    *lock = &answers->locks[index % LOCKS];
+    pthread_mutex_lock(&(*lock)->mutex);
+    return &answers->slots[index];
+}
+
+/* With the lock held. *stale is the answer that no longer holds, to be freed without. */
+static bool recall(struct answers *answers, struct slot *slot, const struct answer_key *key, struct response *response,
+                   struct answer **stale) {
+    if (!slot->answer || !same_key(&slot->answer->key, &key->key))
+        return false;
+    *stale = take_stale(answers, slot);
+    if (!*stale)
         copy_response(response, &slot->answer->response);
-    else if (in_time && slot->made != BEING_MADE && !(slot->made == NOT_KEPT && same_key(&slot->making, &key->key))) {
-        key->awaited = true;
-        slot->made = BEING_MADE;
-        slot->making = key->key;
-    }
+    return !*stale;
+}
+
+static bool begin(struct answers *answers, const struct request *request, struct answer_key *key) {
+    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    *key = (struct answer_key){.usable = reads && request->body.length == 0};
+    if (key->usable)
+        make_key(answers, request, key);
+    return key->usable;
+}
+
+bool answers_recall(struct answers *answers, const struct request *request, struct response *response) {
+    struct answer_key key;
+    struct lock *lock;
+    struct answer *stale = NULL;
+    if (!begin(answers, request, &key))
+        return false;
+    struct slot *slot = lock_slot(answers, &key, &lock);
+    bool found = recall(answers, slot, &key, response, &stale);
     pthread_mutex_unlock(&lock->mutex);
     answer_free(answers, stale);
     return found;
@@ -182,12 +199,24 @@ static bool find(struct answers *answers, struct response *response, struct answ
 
 bool answers_find(struct answers *answers, const struct request *request, struct response *response,
                   struct answer_key *key) {
-    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
-    *key = (struct answer_key){.usable = reads && request->body.length == 0};
-    if (!key->usable)
+    struct lock *lock;
+    struct answer *stale = NULL;
+    if (!begin(answers, request, key))
         return false;
-    make_key(answers, request, key);
-    return find(answers, response, key, clock_monotonic_ms() + MAX_WAIT_MS);
+    int64_t until_ms = clock_monotonic_ms() + MAX_WAIT_MS;
+    struct slot *slot = lock_slot(answers, key, &lock);
+    bool in_time = await_run(lock, slot, key, until_ms);
+    bool found = recall(answers, slot, key, response, &stale);
+    bool awaits =
+        in_time && slot->made != BEING_MADE && !(slot->made == NOT_KEPT && same_key(&slot->making, &key->key));
+    if (!found && awaits) {
+        key->awaited = true;
+        slot->made = BEING_MADE;
+        slot->making = key->key;
+    }
+    pthread_mutex_unlock(&lock->mutex);
+    answer_free(answers, stale);
+    return found;
 }
 
 void answers_used(struct answers *answers) {
@@ -262,10 +291,8 @@ void answers_keep(struct answers *answers, const struct answer_key *key, struct 
         return;
     sweep(answers);
     struct answer *answer = make_answer(answers, key, trace, response), *old = NULL;
-    size_t index = index_of(&key->key);
-    struct slot *slot = &answers->slots[index];
-    struct lock *lock = &answers->locks[index % LOCKS];
-    pthread_mutex_lock(&lock->mutex);
+    struct lock *lock;
+    struct slot *slot = lock_slot(answers, key, &lock);
     if (answer) {
         old = slot->answer;
         slot->answer = answer;

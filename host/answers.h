@@ -23,7 +23,9 @@ struct answer_key {
 /* From a generation's predecessor, before the first request: what scripts read of requests. */
 void answers_inherit(struct answers *answers, const struct answers *from);
 
-/* Fills response when the request's answer is known and still true, or becomes so within a moment by a run that is
+/* Fills response when the request's answer is known and still true. */
+bool answers_recall(struct answers *answers, const struct request *request, struct response *response);
+/* The same, or becomes so within a moment by a run that is
    under way for the same request. When not, answers_keep must follow. */
 bool answers_find(struct answers *answers, const struct request *request, struct response *response,
                   struct answer_key *key);

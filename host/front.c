@@ -146,8 +146,9 @@ void front_end(struct front *front) {
     wake_up(front);
 }
 
-enum front_look front_look(const struct front *front, int descriptor, char *peeked, size_t *whole) {
-    ssize_t count = recvfrom(descriptor, peeked, FRONT_PEEK_BYTES, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+enum front_look front_look(const struct front *front, int descriptor, bool patient, char *peeked, size_t *whole) {
+    int flags = patient ? MSG_PEEK : MSG_PEEK | MSG_DONTWAIT;
+    ssize_t count = recvfrom(descriptor, peeked, FRONT_PEEK_BYTES, flags, NULL, NULL);
     if (count < 0)
         return errno == EAGAIN || errno == EINTR ? FRONT_NOTHING : FRONT_ENDED;
     if (count == 0)
@@ -218,7 +219,7 @@ static void wait_for_body(struct front *front, int descriptor, size_t whole, int
 static bool look(struct front *front, int descriptor, bool ended, int64_t now) {
     struct connection *connection = &front->connections[descriptor];
     size_t whole = 0;
-    enum front_look seen = front_look(front, descriptor, front->peeked, &whole);
+    enum front_look seen = front_look(front, descriptor, false, front->peeked, &whole);
     if (seen == FRONT_ENDED || (seen == FRONT_NOTHING && ended)) {
         drop(front, descriptor);
         return false;

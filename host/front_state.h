@@ -59,8 +59,8 @@ void front_list_remove(struct front *front, int descriptor);
 /* What has come on a connection so far. */
 enum front_look { FRONT_NOTHING, FRONT_PART, FRONT_WHOLE, FRONT_ENDED };
 /* peeked holds FRONT_PEEK_BYTES. *whole: the bytes of the request, when they can be told. What is no request is whole
-   when that is clear. */
-enum front_look front_look(const struct front *front, int descriptor, char *peeked, size_t *whole);
+   when that is clear. patient: waits for something to come, on a connection that front_worker.c made one to wait on. */
+enum front_look front_look(const struct front *front, int descriptor, bool patient, char *peeked, size_t *whole);
 /* The accepting thread's poll: true when a connection can be accepted whose request is there, and a thread for it. */
 bool front_await(struct front *front, const struct pollfd *descriptors, nfds_t count, int timeout_ms);
 /* That connection, or -1. */

@@ -30,6 +30,7 @@ static _Thread_local struct {
     int parked;     /* a duplicate, with which the connection lives on when civetweb closes it; -1: none */
     bool expired;
     size_t limit;        /* bytes of the request; what is behind them is the next one's */
+    bool patient;        /* the connection is one that recv waits on, LINGER_MS long */
     int64_t deadline_ms; /* of waits for the peer; 0: none */
     int64_t stalled_ms;  /* waited for it in this request */
 } self = {.descriptor = -1, .parked = -1};
@@ -45,6 +46,7 @@ void front_open(struct front *front) {
     self.descriptor = -1;
     self.parked = -1;
     self.expired = false;
+    self.patient = false;
 }
 
 void front_request(int64_t deadline_ms) {
@@ -197,6 +199,13 @@ static int take_given(struct pollfd *descriptor) {
     return ready;
 }
 
+/* One call that waits and looks is cheaper than two. All others on such a connection must say that they don't wait. */
+static bool make_patient(int descriptor) {
+    const struct timeval linger = {.tv_usec = LINGER_MS * 1000};
+    return setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &linger, sizeof linger) == 0 &&
+           fcntl(descriptor, F_SETFL, 0) == 0;
+}
+
 /* The connection's next request, on the thread that served the one before; or the thread gives the connection back, so
    that it can serve another. */
 static int wait_for_next(struct pollfd *descriptor) {
@@ -204,10 +213,9 @@ static int wait_for_next(struct pollfd *descriptor) {
     char peeked[FRONT_PEEK_BYTES];
     size_t whole = 0;
     bool in_haste = atomic_load(&front->ready_count) || atomic_load(&front->ending);
-    int result = wait_on(descriptor, 1, in_haste ? 0 : LINGER_MS);
-    if (result < 0)
-        return result;
-    enum front_look seen = result ? front_look(front, descriptor->fd, peeked, &whole) : FRONT_NOTHING;
+    if (!self.patient)
+        self.patient = make_patient(descriptor->fd);
+    enum front_look seen = front_look(front, descriptor->fd, self.patient && !in_haste, peeked, &whole);
     if (seen == FRONT_ENDED)
         return fail(ECONNRESET);
     if (seen == FRONT_WHOLE) {
@@ -258,7 +266,9 @@ bool front_accept(struct sockaddr *address, socklen_t *size, int *result) {
     return true;
 }
 
-size_t front_receive(size_t length) {
+size_t front_receive(int descriptor, size_t length, int *flags) {
+    if (self.patient && descriptor == self.descriptor)
+        *flags |= MSG_DONTWAIT;
     return self.phase == TAKEN && length > self.limit ? self.limit : length;
 }
 

@@ -200,24 +200,40 @@ static void run(struct generation *generation, const struct request *request, st
     give(generation, runtime, reusable);
 }
 
+/* Of the answers that are known as of all others, the decision log wants its sample: then the script runs. */
+static bool use(const struct generation *generation, const struct request *request, struct response *response) {
+    if (!decision_log_wanted(true)) {
+        answers_used(generation->answers);
+        return true;
+    }
+    response_clear(response);
+    request->call->view_wanted = true;
+    return false;
+}
+
+bool generation_recall(struct generation *generation, const struct request *request, struct response *response) {
+    return generation->answers && answers_recall(generation->answers, request, response) &&
+           use(generation, request, response);
+}
+
+static void finish(const struct generation *generation, struct response *response) {
+    response_header(response, "X-Policy-Revision", generation->bundle->revision);
+    response_complete(response);
+}
+
 void generation_serve(struct generation *generation, const struct request *request, struct response *response) {
     struct answers *answers = generation->answers;
+    struct answer_key key = {0};
     if (!answers) {
         run(generation, request, response, NULL);
         return;
     }
-    struct answer_key key;
-    if (answers_find(answers, request, response, &key)) {
-        /* Of the answers that are known as of all others, the decision log wants its sample. */
-        if (!decision_log_wanted(true)) {
-            answers_used(answers);
-            return;
-        }
-        response_clear(response);
-        request->call->view_wanted = true;
-    }
+    if (!request->call->view_wanted && answers_find(answers, request, response, &key) &&
+        use(generation, request, response))
+        return;
     struct trace trace = {0};
     run(generation, request, response, &trace);
+    finish(generation, response);
     answers_keep(answers, &key, &trace, response);
     trace_clear(&trace);
 }

@@ -12,7 +12,9 @@ struct generation *generation_open(struct host *host, struct bundle *bundle, con
                                    struct buffer *error);
 const struct bundle *generation_bundle(const struct generation *generation);
 
-/* Takes a state, serves, gives it back. */
+/* Gives the answer when it is remembered and nobody wants to see the run. */
+bool generation_recall(struct generation *generation, const struct request *request, struct response *response);
+/* Takes a state, serves, gives it back; or waits for another run's answer. */
 void generation_serve(struct generation *generation, const struct request *request, struct response *response);
 
 /* The one that serves. Publishing drops the old one, which lives until its last request has ended. */

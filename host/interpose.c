@@ -91,7 +91,8 @@ static void keep(struct received *received, const char *data, size_t length) {
 }
 
 ssize_t recv(int descriptor, void *data, size_t size, int flags) {
-    ssize_t length = recvfrom(descriptor, data, front_receive(size), flags, NULL, NULL);
+    size_t most = front_receive(descriptor, size, &flags);
+    ssize_t length = recvfrom(descriptor, data, most, flags, NULL, NULL);
     struct received *received = received_get();
     if (received && length > 0)
         keep(received, data, (size_t)length);

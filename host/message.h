@@ -68,8 +68,9 @@ struct response {
     size_t piece_count;
     size_t piece_capacity;
     size_t body_length;
-    bool failed; /* memory ran out while it was built */
-    bool close;  /* close the connection behind it */
+    bool failed;   /* memory ran out while it was built */
+    bool complete; /* response_complete was here */
+    bool close;    /* close the connection behind it */
 
     /* Set by a streaming answer (simulator profile only): called again and again until END or ABORT. */
     enum stream_step (*stream)(void *context, struct buffer *chunk);
@@ -86,6 +87,8 @@ struct response {
 
 /* False, and nothing appended, when name or value hold bytes that cannot stand in a header. */
 bool response_header(struct response *response, const char *name, const char *value);
+/* Adds the headers that every answer has, unless it has its own. */
+void response_complete(struct response *response);
 bool response_has_header(const struct response *response, const char *name);
 /* Takes over one reference of owner, also when memory runs out. */
 void response_piece(struct response *response, struct bytes *owner, struct span span);

@@ -96,8 +96,8 @@ static bool write_all(const char *data, size_t length) {
     return front_send(&(struct iovec){text, length}, 1);
 }
 
-static void append_head(struct buffer *out, const struct response *response, const struct call_context *call,
-                        bool close) {
+static void append_head(struct buffer *out, struct response *response, const struct call_context *call, bool close) {
+    response_complete(response);
     static const char ok[] = "HTTP/1.1 200 OK\r\nDate: ";
     if (response->status == 200)
         buffer_append(out, ok, sizeof ok - 1);
@@ -107,10 +107,6 @@ static void append_head(struct buffer *out, const struct response *response, con
     buffer_text(out, "\r\n");
     if (response->headers.length)
         buffer_append(out, response->headers.data, response->headers.length);
-    if (!response_has_header(response, "Content-Type") && response->status != 304 && response->status != 204)
-        buffer_text(out, "Content-Type: application/json\r\n");
-    if (!response_has_header(response, "Cache-Control"))
-        buffer_text(out, "Cache-Control: no-store\r\n");
     buffer_text(out, "X-Request-Id: ");
     buffer_text(out, call->request_id);
     buffer_text(out, close ? "\r\nConnection: close\r\n" : "\r\nConnection: keep-alive\r\n");

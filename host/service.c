@@ -141,33 +141,39 @@ static bool answer_probe(struct service *service, const struct request *request,
     return true;
 }
 
-static void answer(struct service *service, const struct request *request, struct response *response) {
-    struct generation *generation = slot_acquire(service->slot);
-    if (!generation) {
-        struct buffer text = {0};
-        buffer_text(&text, "The service has no valid rules to decide by. ");
-        reload_reason(service->reload, &text);
-        response_problem(response, 503, "not_ready", text.failed ? "" : text.data, request->call->request_id);
-        buffer_free(&text);
-        response_header(response, "Retry-After", "1");
-        return;
-    }
+static void answer_without_rules(struct service *service, const struct request *request, struct response *response) {
+    struct buffer text = {0};
+    buffer_text(&text, "The service has no valid rules to decide by. ");
+    reload_reason(service->reload, &text);
+    response_problem(response, 503, "not_ready", text.failed ? "" : text.data, request->call->request_id);
+    buffer_free(&text);
+    response_header(response, "Retry-After", "1");
+}
+
+/* What is remembered is given at once, as it takes nothing that callers could take from each other. */
+static void answer(struct service *service, struct generation *generation, const struct request *request,
+                   struct response *response) {
+    uint64_t caller;
     const struct bundle *bundle = generation_bundle(generation);
     memcpy(request->call->revision, bundle->revision, sizeof bundle->revision);
     memcpy(request->call->code_revision, bundle->code_revision, sizeof bundle->code_revision);
+    if (generation_recall(generation, request, response) ||
+        !admission_enter(service->admission, request, response, &caller))
+        return;
     generation_serve(generation, request, response);
-    response_header(response, "X-Policy-Revision", bundle->revision);
-    generation_release(generation);
+    admission_leave(service->admission, caller);
 }
 
 void service_handle(void *context, const struct request *request, struct response *response) {
     struct service *service = context;
-    uint64_t caller;
-    if (answer_probe(service, request, response, false) ||
-        !admission_enter(service->admission, request, response, &caller))
+    if (answer_probe(service, request, response, false))
         return;
-    answer(service, request, response);
-    admission_leave(service->admission, caller);
+    struct generation *generation = slot_acquire(service->slot);
+    if (generation)
+        answer(service, generation, request, response);
+    else
+        answer_without_rules(service, request, response);
+    generation_release(generation);
 }
 
 static void answer_metrics(struct service *service, struct response *response) {

@@ -57,17 +57,21 @@ void trace_list(struct trace *trace, struct kube_cache *copy, uint64_t version) 
     source->version = version;
 }
 
-static bool object_holds(const struct source *source) {
+/* Where nothing has changed at all, this did not. */
+static bool object_holds(struct source *source) {
     struct kube_store *store = kube_cache_store(source->copy);
+    uint64_t version = store ? kube_store_changes(store) : 0;
+    if (!store || version == source->version)
+        return store;
     struct kube_object *now = NULL;
-    if (store)
-        kube_store_get(store, source->object->name, source->object->namespace, &now);
+    kube_store_get(store, source->object->name, source->object->namespace, &now);
     bool same = now == source->object;
     kube_object_release(now);
+    source->version = same ? version : 0;
     return same;
 }
 
-bool source_holds(const struct source *source, struct cache *cache) {
+bool source_holds(struct source *source, struct cache *cache) {
     struct kube_store *store;
     switch (source->kind) {
     case SOURCE_CACHED:

@@ -17,7 +17,7 @@ struct source {
     struct bytes *value;        /* … and what was there; a reference */
     struct kube_cache *copy;    /* the others: a reference … */
     struct kube_object *object; /* … and SOURCE_OBJECT: what was there; a reference */
-    uint64_t version;           /* SOURCE_LIST: of the copy */
+    uint64_t version;           /* of the copy, or of the cache, when what was there was last seen to be there */
 };
 
 struct trace {
@@ -35,8 +35,8 @@ void trace_cached(struct trace *trace, const struct cache_key *key, struct bytes
 void trace_object(struct trace *trace, struct kube_cache *copy, struct kube_object *object);
 void trace_list(struct trace *trace, struct kube_cache *copy, uint64_t version);
 
-/* Is what was read still what is there? */
-bool source_holds(const struct source *source, struct cache *cache);
+/* Is what was read still what is there? By one thread at a time. */
+bool source_holds(struct source *source, struct cache *cache);
 void source_release(struct source *source);
 void trace_clear(struct trace *trace);
 

@@ -67,12 +67,18 @@ describe("capacity:", function()
 
   it("when all of it is taken everybody is told, but probes are answered", function()
     local held = hold(MOST, function(i) return { Authorization = "Bearer one of many " .. i } end)
-    assert_overloaded { Authorization = "Bearer " .. stage.uma.token }
+    assert_overloaded { Authorization = "Bearer one too many" }
     for _, port in ipairs { here.service.port, here.service.admin_port } do
       assert.equal(200, client.request(port, { path = "/healthz" }).status)
     end
     release(held)
+    assert.equal(401, here:request(nil, { path = LIST, headers = { Authorization = "Bearer one too many" } }).status)
+  end)
+
+  it("what is remembered is given all the same: whoever polls goes on", function()
+    local held = hold(MOST, function(i) return { Authorization = "Bearer one of others " .. i } end)
     assert.equal(200, here:get(stage.uma, LIST).status)
+    release(held)
   end)
 
   it("what is refused costs Domino nothing", function()
