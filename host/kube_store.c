@@ -418,13 +418,17 @@ static size_t *count_like(const struct kube_tree *tree, const struct kube_list *
 }
 
 bool kube_store_samples(struct kube_store *store, struct kube_list *list, size_t **counts) {
-    static const char behind[] = "\x7f"; /* every name */
+    static const char behind[] = "\xff"; /* every name: no UTF-8 holds this byte */
     struct kube_tree *tree = take_tree(store, true);
     struct kube_walk walk = kube_tree_walk(tree, NULL);
     struct kube_object *object;
+    const struct kube_object *last = NULL;
     bool done = true;
     *list = (struct kube_list){0};
     while (done && (object = kube_walk_next(&walk)) != NULL) {
+        if (last && same_bytes(object->indexed, last->indexed))
+            continue;
+        last = object;
         done = append(list, object);
         struct kube_key next = {.value = object->indexed, .name = behind, .namespace = ""};
         walk = kube_tree_walk(tree, &next);

@@ -77,6 +77,8 @@ describe("host/kube_store", function()
     assert.same({ objects[4], objects[1], objects[2], object("n0900", 1001, "w") }, (store:samples()))
     store:event(event("DELETED", object("n0900", 1002, "w")))
     assert.same({ { objects[4], objects[1], objects[2] }, { 249, 250, 500 } }, { store:samples() })
+    store:replace({ object("a", 1, "u"), object("b", 3, "v"), object("\u{602}", 2, "u") }, "9") -- no name in Kubernetes
+    assert.same({ { object("a", 1, "u"), object("b", 3, "v") }, { 2, 1 } }, { store:samples() })
   end)
 
   it("does without an index", function()
