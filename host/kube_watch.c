@@ -111,16 +111,19 @@ static void wait_until(struct kube_watch *watch, int64_t until_ms) {
     pthread_mutex_unlock(&watch->mutex);
 }
 
+int64_t kube_watch_longest_pause_ms(const struct kube_watch_timing *timing, unsigned troubles) {
+    int64_t longest = timing->first_pause_ms;
+    for (unsigned i = 0; i < troubles && longest < timing->longest_pause_ms; i++)
+        longest *= 2;
+    return longest < timing->longest_pause_ms ? longest : timing->longest_pause_ms;
+}
+
 /* Before the next attempt after trouble: full jitter, never less than the API server asked for. */
 static void pause_after_trouble(struct kube_watch *watch) {
-    int64_t now = clock_monotonic_ms(), longest = watch->timing.first_pause_ms;
+    int64_t now = clock_monotonic_ms();
     if (now - watch->last_trouble_ms > watch->timing.forgive_ms)
         watch->troubles = 0;
-    for (unsigned i = 0; i < watch->troubles && longest < watch->timing.longest_pause_ms; i++)
-        longest *= 2;
-    if (longest > watch->timing.longest_pause_ms)
-        longest = watch->timing.longest_pause_ms;
-    int64_t pause = random_below(longest + 1);
+    int64_t pause = random_below(kube_watch_longest_pause_ms(&watch->timing, watch->troubles) + 1);
     if (watch->wait_s > 0 && pause < watch->wait_s * 1000)
         pause = watch->wait_s * 1000 + pause % 1000;
     watch->troubles++;

@@ -14,6 +14,9 @@ struct kube_watch_timing {
 };
 extern const struct kube_watch_timing kube_watch_defaults;
 
+/* Before the next attempt after so many troubles in a row there is a random pause of up to this. */
+int64_t kube_watch_longest_pause_ms(const struct kube_watch_timing *timing, unsigned troubles);
+
 struct kube_watch_state {
     bool listed;    /* the copy has been complete once */
     bool up;        /* a stream is open */

@@ -89,6 +89,12 @@ static int f_asked(lua_State *L) {
     return 1;
 }
 
+/* longest_pause(troubles) of the service, in ms */
+static int f_longest_pause(lua_State *L) {
+    lua_pushinteger(L, kube_watch_longest_pause_ms(&kube_watch_defaults, (unsigned)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
 static int f_pause(lua_State *L) {
     clock_sleep_ms(luaL_checkinteger(L, 1));
     return 0;
@@ -141,10 +147,21 @@ static int f_state(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg functions[] = {
-    {"open", f_open},   {"start", f_start}, {"open_again", f_open_again}, {"close", f_close}, {"say", f_say},
-    {"more", f_more},   {"drop", f_drop},   {"asked", f_asked},           {"pause", f_pause}, {"get", f_get},
-    {"doubt", f_doubt}, {"state", f_state}, {"answered", f_answered},     {NULL, NULL}};
+static const luaL_Reg functions[] = {{"open", f_open},
+                                     {"start", f_start},
+                                     {"open_again", f_open_again},
+                                     {"close", f_close},
+                                     {"say", f_say},
+                                     {"more", f_more},
+                                     {"drop", f_drop},
+                                     {"asked", f_asked},
+                                     {"pause", f_pause},
+                                     {"longest_pause", f_longest_pause},
+                                     {"get", f_get},
+                                     {"doubt", f_doubt},
+                                     {"state", f_state},
+                                     {"answered", f_answered},
+                                     {NULL, NULL}};
 
 int luaopen_native_kube_cache(lua_State *L) {
     luaL_newlib(L, functions);
