@@ -7,6 +7,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 BUILD_PACKAGES := gcc libc6-dev cmake pkg-config libcivetweb-dev liblua5.4-dev libcurl4-openssl-dev \
   libyaml-dev libssl-dev libsodium-dev lua-dkjson ca-certificates
+RUN_PACKAGES := curl
 TEST_PACKAGES := clang-format-14 cppcheck lua5.4 lua-busted lua-check lua-socket lua-luv lua-cjson lua-yaml \
   lua-filesystem curl openssl unzip debootstrap iproute2 nghttp2-proxy python3-requests
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
@@ -25,7 +26,7 @@ build: .deps-build ## compile
 	@cmake -S . -B $(BUILD) -DSANITIZE=$(SANITIZE) >/dev/null
 	@cmake --build $(BUILD) -j 2 -- --no-print-directory -s
 
-run: build ## the main job on loopback: service, simulated Domino and Kubernetes
+run: build .deps-run ## the main job on loopback: service, simulated Domino and Kubernetes
 	$(BUILD)/rayclusterscaler demo
 
 lint: .deps-test ## the form of C and Lua, and what can be seen without running it
@@ -71,6 +72,8 @@ endef
 
 .deps-build: Makefile
 	$(call install,$(BUILD_PACKAGES))
+.deps-run: Makefile
+	$(call install,$(RUN_PACKAGES))
 .deps-test: Makefile
 	$(call install,$(TEST_PACKAGES))
 .deps-soak: Makefile
