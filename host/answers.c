@@ -296,6 +296,8 @@ void answers_keep(struct answers *answers, const struct answer_key *key, struct 
     if (answer) {
         old = slot->answer;
         slot->answer = answer;
+        if (slot->made == NOT_KEPT)
+            slot->made = NOTHING_MADE;
     }
     if (key->awaited) {
         slot->made = answer ? NOTHING_MADE : NOT_KEPT;
