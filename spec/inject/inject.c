@@ -100,12 +100,13 @@ __attribute__((constructor)) static void map_control(void) {
 
 /* splitmix64 of the seed and how many were drawn before. */
 static bool fails(enum kind kind) {
-    if (!control || !control->one_in || !(control->kinds & kind))
+    uint64_t one_in = control ? atomic_load(&control->one_in) : 0; /* read once: the spec may disarm at any time */
+    if (!one_in || !(control->kinds & kind))
         return false;
     uint64_t z = atomic_fetch_add(&control->seed, 0x9e3779b97f4a7c15);
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    if ((z ^ z >> 31) % control->one_in != 0)
+    if ((z ^ z >> 31) % one_in != 0)
         return false;
     atomic_fetch_add(&control->injected, 1);
     return true;
