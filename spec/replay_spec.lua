@@ -143,7 +143,7 @@ end
 describe("the simulator, run by the host and asked the same", function()
   local process, port
   setup(function()
-    local program = ("./%s/rayclusterscaler"):format(os.getenv "BUILD_DIR" or "build")
+    local program = ("./%s/rayclusterscaler"):format(require("build").directory)
     process = processes.start({ program, "simulate", "127.0.0.1:0" }, { line = true })
     port = assert(tonumber(process.line:match ":(%d+)$"), process.line)
   end)

@@ -11,7 +11,7 @@ local stage = require "stage"
 
 local SECONDS <const> = math.tointeger(arg[1]) or 4
 local ROUNDS <const> = math.tointeger(arg[2]) or 5
-local BUILD <const> = os.getenv "BUILD_DIR" or "build"
+local BUILD <const> = require("build").directory
 local BUSY <const> = 0.15 -- of the processors, by others
 local RESOURCE <const> = "/apis/distributed-compute.dominodatalab.com/v1alpha1/namespaces/domino-compute/rayclusters/"
 local CLUSTER_BYTES <const> = 6000

@@ -1,4 +1,5 @@
 local lfs = require "lfs"
+local build = require "build"
 local bundle = require "native.bundle"
 local program = require "program"
 local uv = require "luv"
@@ -131,7 +132,7 @@ for n = 1, swaps do
   uv.sleep(4)
 end
 ]]
-    local swaps = os.getenv "BUILD_DIR" and 100 or 500
+    local swaps = build.sanitized and 100 or 500
     os.execute(("rm -rf '%s'/*"):format(root))
     directory "scripts"
     directory "policies"

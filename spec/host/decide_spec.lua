@@ -1,3 +1,4 @@
+local build = require "build"
 local processes = require "processes"
 local program = require "program"
 
@@ -93,7 +94,7 @@ describe("rayclusterscaler decide", function()
     }
     for id, expected in pairs {
       -- Sanitizers make filling the memory slow.
-      bomb = os.getenv "BUILD_DIR" and "reason: .*limit exceeded" or "reason: memory limit exceeded",
+      bomb = build.sanitized and "reason: .*limit exceeded" or "reason: memory limit exceeded",
       loop = "reason: .*time limit exceeded",
       raise = "reason: policies/authorization.lua:4: boom",
       text = "reason: the verdict is neither true nor false but text",

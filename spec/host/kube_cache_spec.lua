@@ -3,7 +3,7 @@ local native = require "native.kube_cache"
 
 local kube_store = require "native.kube_store"
 
-local SANITIZED <const> = (os.getenv "BUILD_DIR" or "build") ~= "build"
+local SANITIZED <const> = require("build").sanitized
 local LIST = "GET /apis/g.io/v1/namespaces/ns/things?limit=500 HTTP/1.1"
 
 local function object(name, version, extra)

@@ -3,7 +3,7 @@ local processes = require "processes"
 local uv = require "luv"
 
 local MEMORY, SOFT_MS, HARD_MS = 32 << 20, 50, 250
-local sanitized = os.getenv "BUILD_DIR" ~= nil
+local sanitized = require("build").sanitized
 
 describe("host/sandbox", function()
   local box

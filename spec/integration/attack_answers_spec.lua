@@ -3,7 +3,7 @@ local disk = require "disk"
 local program = require "program"
 local rules_service = require "rules_service"
 
-local sanitized = os.getenv "BUILD_DIR" ~= nil
+local sanitized = require("build").sanitized
 
 local RULE <const> = [[
 return { decide = function() return true end, examples = { { name = "it", given = {}, expect = { true } } } }]]

@@ -1,11 +1,11 @@
 --- What the program asks of the system fails at random: it neither crashes nor leaks, and every answer is right or a
 --- clear failure. INJECT_ROUNDS and INJECT_SEED choose how many rounds and where they begin; see `make inject`.
+local build = require "build"
 local client = require "client"
 local cjson = require "cjson"
 local program = require "program"
 local stage = require "stage"
 
-local BUILD <const> = os.getenv "BUILD_DIR" or "build"
 local ROUNDS <const> = tonumber(os.getenv "INJECT_ROUNDS" or 30)
 local SEED <const> = tonumber(os.getenv "INJECT_SEED" or 1)
 
@@ -47,7 +47,7 @@ local function descriptors_of(pid)
 end
 
 -- Sanitizers bring a malloc of their own.
-if BUILD:find "address" or BUILD:find "thread" or BUILD:find "asan" then return end
+if build.sanitized then return end
 
 describe("when the system fails at random", function()
   local here, failures
@@ -63,7 +63,7 @@ describe("when the system fails at random", function()
 
   local function environment(settings)
     local out = {
-      LD_PRELOAD = ("./%s/inject.so"):format(BUILD), INJECT = failures.path, DRAIN_SECONDS = "0",
+      LD_PRELOAD = ("./%s/inject.so"):format(build.directory), INJECT = failures.path, DRAIN_SECONDS = "0",
       REQUEST_TIMEOUT_SECONDS = "2", IDENTITY_TTL_SECONDS = "0", LISTEN = "127.0.0.1:0", ADMIN_LISTEN = "127.0.0.1:0",
       KUBECONFIG = here.directory .. "/kubeconfig", DOMINO_NUCLEUS_URI = "http://127.0.0.1:" .. here.simulator_port,
     }

@@ -11,7 +11,7 @@ local PROBES <const> = 10
 local TRIES <const> = 4
 local PROBE_S <const> = 0.1
 local MAX_GROWTH_KB <const> = 64 * 1024
-local SANITIZED <const> = (os.getenv "BUILD_DIR" or "build") ~= "build"
+local SANITIZED <const> = require("build").sanitized
 
 local HOSTILE <const> = {
   { "that never say a word", "idle", 2000 },

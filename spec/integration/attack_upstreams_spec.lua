@@ -7,7 +7,7 @@ local stage = require "stage"
 local GIGABYTE <const> = 1000000000
 local MAX_GROWTH_KB <const> = 64 * 1024
 local CALLERS <const> = 24
-local SANITIZED <const> = (os.getenv "BUILD_DIR" or "build") ~= "build"
+local SANITIZED <const> = require("build").sanitized
 
 local LIST <const> = "/raycluster/list"
 

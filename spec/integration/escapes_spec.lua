@@ -9,7 +9,7 @@ local escapes = require "escapes"
 local rules_service = require "rules_service"
 local uv = require "luv"
 
-local sanitized = os.getenv "BUILD_DIR" ~= nil
+local sanitized = require("build").sanitized
 
 --- Processes at work at the same time.
 local LANES <const> = 2

@@ -1,4 +1,5 @@
 --- From ready to ended: probes, SIGTERM, what is in flight, what is refused.
+local build = require "build"
 local client = require "client"
 local processes = require "processes"
 local program = require "program"
@@ -7,7 +8,6 @@ local socket = require "socket"
 local stage = require "stage"
 local uv = require "luv"
 
-local BUILD <const> = os.getenv "BUILD_DIR" or "build"
 local LIST <const> = "/raycluster/list"
 local SERVICE_THREADS <const> = 128
 local ADMIN_THREADS <const> = 16
@@ -246,10 +246,10 @@ describe("life cycle", function()
 
   -- Nothing that a script can write is known to get past all limits, so a library is preloaded that does. Sanitizers
   -- want to be the first to be loaded themselves.
-  if not (BUILD:find "address" or BUILD:find "thread") then
+  if not build.sanitized then
     it("ends when a script cannot be stopped: fails its liveness, says so and why, and exits", function()
       local service = serve {
-        LD_PRELOAD = ("./%s/stuck.so"):format(BUILD), STUCK = "never compared",
+        LD_PRELOAD = ("./%s/stuck.so"):format(build.directory), STUCK = "never compared",
         scripts = { ["list.lua"] = [[
           return function(ctx) return { status = (ctx.caller.id and "never compared" or "") < "other" and 200 } end]] },
       }

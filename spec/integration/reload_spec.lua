@@ -8,7 +8,7 @@ local program = require "program"
 local stage = require "stage"
 local uv = require "luv"
 
-local sanitized = os.getenv "BUILD_DIR" ~= nil
+local sanitized = require("build").sanitized
 
 local CONNECTIONS <const> = 32
 local RELOADS <const> = sanitized and 100 or 1000

@@ -1,13 +1,13 @@
 --- What callers see while Kubernetes misbehaves, and that the copy recovers by itself: right answers or a clear failure
 --- in time; never a wrong one, never a hang.
+local build = require "build"
 local client = require "client"
 local program = require "program"
 local socket = require "socket"
 local stage = require "stage"
 local watched = require "watched"
 
-local BUILD <const> = os.getenv "BUILD_DIR" or "build"
-local SANITIZED <const> = BUILD ~= "build"
+local SANITIZED <const> = build.sanitized
 local STALE_S <const> = 1
 local DEADLINE_S <const> = 2
 local GRACE_S <const> = SANITIZED and 3 or 1.5
@@ -238,7 +238,7 @@ describe("while Kubernetes misbehaves, the copy of the clusters", function()
       file:close()
     end
     program.write(path, string.pack("<i8", 0))
-    local settings = { LD_PRELOAD = ("./%s/jump.so"):format(BUILD), JUMP = path }
+    local settings = { LD_PRELOAD = ("./%s/jump.so"):format(build.directory), JUMP = path }
     for name, value in pairs(SETTINGS) do settings[name] = value end
     here.service:stop()
     here.service = here:serve(settings)

@@ -3,7 +3,7 @@ local client = require "client"
 local stage = require "stage"
 local watched = require "watched"
 
-local SANITIZED <const> = (os.getenv "BUILD_DIR" or "build") ~= "build"
+local SANITIZED <const> = require("build").sanitized
 local SOAK_SECONDS <const> = tonumber(os.getenv "SOAK_SECONDS" or SANITIZED and 15 or 60)
 local READERS <const> = 4
 local OWNER <const> = "dominodatalab.com/starting-user-id"

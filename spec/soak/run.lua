@@ -10,7 +10,7 @@ local stage = require "stage"
 local trouble = require "spec.soak.trouble"
 
 local SECONDS <const> = math.tointeger(arg[1]) or 600
-local BUILD <const> = os.getenv "BUILD_DIR" or "build"
+local BUILD <const> = require("build").directory
 local CALLERS <const>, CLUSTERS <const> = 12, 4
 local WARM_S <const> = 60 -- memory may grow so long
 local GROWTH <const>, GROWTH_MB <const> = 1.05, 1

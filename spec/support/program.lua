@@ -1,12 +1,13 @@
 --- Processes of the program under test. What they write goes to files in a directory of the spec's own; whatever way
 --- the spec ends, they end with it.
+local build = require "build"
 local cjson = require "cjson"
 local uv = require "luv"
 
 local program = {}
 program.__index = program
 
-program.path = ("./%s/rayclusterscaler"):format(os.getenv "BUILD_DIR" or "build")
+program.path = ("./%s/rayclusterscaler"):format(build.directory)
 
 local EXIT_TIMEOUT_S <const> = 30
 local PASSED_ON <const> = { "PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS" }

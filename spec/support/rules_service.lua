@@ -6,7 +6,7 @@ local socket = require "socket"
 
 local rules_service = {}
 
-local sanitized = os.getenv "BUILD_DIR" ~= nil
+local sanitized = require("build").sanitized
 
 --- Of CPU time: the limit, a tick of the watchdog, the time until a run is torn out of Lua's own code, and the rest of
 --- the process.
