@@ -18,6 +18,7 @@ SOAK_SECONDS ?= 600
 BENCH_PACKAGES := wrk curl
 BENCH_SECONDS ?= 4
 BENCH_TURNS ?= 5
+INJECT_ROUNDS ?= 10000
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,7 +57,7 @@ soak: build .deps-test .deps-soak ## load, edits, failing upstreams and hostile 
 	@BUILD_DIR=$(BUILD) lua5.4 spec/soak/run.lua $(SOAK_SECONDS)
 
 inject: build .deps-test ## 10,000 rounds of start, serve, reload, stop while the system fails at random
-	INJECT_ROUNDS=$${INJECT_ROUNDS:-10000} $(BUSTED) spec/integration/attack_injection_spec.lua
+	@spec/inject/run.sh $(INJECT_ROUNDS)
 
 image-test: .deps-test ## follow the Dockerfile in a chroot and run the result
 	spec/image/run.sh

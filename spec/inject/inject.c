@@ -123,8 +123,11 @@ static void uncount(void *pointer) {
         atomic_fetch_sub(&control->bytes, (int64_t)malloc_usable_size(pointer));
 }
 
+/* civetweb 1.15 reads the options that it could not copy while it starts, so that has what memory it asks for. */
+static _Thread_local bool civetweb_starts;
+
 static bool out_of_memory(const void *caller) {
-    if (is_spared(caller) || !fails(MEMORY))
+    if (civetweb_starts || is_spared(caller) || !fails(MEMORY))
         return false;
     errno = ENOMEM;
     return true;
@@ -221,7 +224,16 @@ int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict at
     return fails(THREADS) ? EAGAIN : real(thread, attributes, run, context);
 }
 
-/* Without curl's header: this stands in for any version of it. */
+/* Without the headers of civetweb and curl: this stands in for any version of them. */
+void *mg_start2(void *init, void *error);
+void *mg_start2(void *init, void *error) {
+    NEXT(void *(void *, void *), mg_start2);
+    civetweb_starts = true;
+    void *context = real(init, error);
+    civetweb_starts = false;
+    return context;
+}
+
 void *curl_easy_init(void);
 void *curl_multi_init(void);
 int curl_multi_add_handle(void *multi, void *easy);
