@@ -1,7 +1,8 @@
 --- `make fuzz`: every target for so many seconds, or those that are named.
 ---   lua5.4 spec/fuzz/run.lua directory seconds [target ...]
+package.path = "./?.lua;./spec/support/?.lua;" .. package.path
 local fuzzing = require "spec.fuzz.fuzzing"
-local program = require "spec.support.program"
+local program = require "program"
 
 local directory, seconds = arg[1], math.tointeger(arg[2])
 local targets = arg[3] and { table.unpack(arg, 3) } or fuzzing.targets()
