@@ -2,6 +2,7 @@
 #ifndef HOST_JSON_TEXT_H
 #define HOST_JSON_TEXT_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,8 +16,8 @@ static inline bool json_is_digit(unsigned char c) {
     return c >= '0' && c <= '9';
 }
 
-/* The first byte from at on, at or before length, that is a quote, a backslash, a control or not ASCII: eight at a time
-   as far as they go. A byte less another sets its high bit where it was smaller; what that borrows lies behind the
+/* The first byte from at on, at or before length, that is a quote, a backslash, a control or not ASCII. Eight are
+   looked at together: a byte less another sets its high bit where it was smaller, and what that borrows lies behind the
    first.
    */
 static inline size_t json_past_plain(const unsigned char *data, size_t length, size_t at) {
@@ -24,9 +25,11 @@ static inline size_t json_past_plain(const unsigned char *data, size_t length, s
     for (; length - at >= 8; at += 8) {
         uint64_t eight;
         memcpy(&eight, data + at, 8);
+        eight = le64toh(eight);
         uint64_t quote = eight ^ ones * '"', backslash = eight ^ ones * '\\';
-        if (((eight | (eight - ones * 0x20) | (quote - ones) | (backslash - ones)) & highs) != 0)
-            break;
+        uint64_t marks = (eight | (eight - ones * 0x20) | (quote - ones) | (backslash - ones)) & highs;
+        if (marks)
+            return at + (size_t)__builtin_ctzll(marks) / 8;
     }
     while (at < length && data[at] >= 0x20 && data[at] < 0x80 && data[at] != '"' && data[at] != '\\')
         at++;

@@ -35,9 +35,8 @@ static bool fail(struct listing *listing, enum kube_code code, const char *messa
     return false;
 }
 
-static bool append_object(struct listing *listing, struct bytes *page, struct span text) {
+static bool append_object(struct listing *listing, struct bytes *page, const struct kube_object_text *text) {
     struct kube_list *list = listing->list;
-    bool malformed;
     if (list->count == list->capacity) {
         size_t capacity = list->capacity ? list->capacity * 2 : 64;
         struct kube_object **objects = realloc(list->objects, capacity * sizeof *objects);
@@ -46,10 +45,7 @@ static bool append_object(struct listing *listing, struct bytes *page, struct sp
         list->objects = objects;
         list->capacity = capacity;
     }
-    struct kube_object *object =
-        listing->copy ? kube_object_copy(text, &malformed) : kube_object_new(page, text, &malformed);
-    if (!object && malformed)
-        return fail(listing, KUBE_BAD_ANSWER, "the API server's list holds something that is no object");
+    struct kube_object *object = listing->copy ? kube_object_copy(text) : kube_object_new(page, text);
     if (!object)
         return fail(listing, KUBE_UNAVAILABLE, "out of memory");
     list->objects[list->count++] = object;
@@ -69,9 +65,14 @@ static bool read_items(struct listing *listing, struct bytes *page, struct json_
         return true;
     }
     *found = true;
-    while (json_walk_next(walk, ']', &none) && json_walk_value(walk, JSON_MAX_DEPTH - 2, &value))
-        if (!append_object(listing, page, value))
+    while (json_walk_next(walk, ']', &none)) {
+        struct kube_object_text text;
+        if (!kube_object_read(walk, JSON_MAX_DEPTH - 2, &text))
+            return walk->failed ||
+                   fail(listing, KUBE_BAD_ANSWER, "the API server's list holds something that is no object");
+        if (!append_object(listing, page, &text))
             return false;
+    }
     return true;
 }
 
@@ -228,6 +229,15 @@ static int by_name(const void *a, const void *b) {
     return order ? order : strcmp(left->namespace, right->namespace);
 }
 
+/* API servers list by namespace and name, so that there is mostly nothing to do. */
+static void sort(struct kube_list *list) {
+    for (size_t i = 1; i < list->count; i++)
+        if (by_name(&list->objects[i - 1], &list->objects[i]) > 0) {
+            qsort(list->objects, list->count, sizeof *list->objects, by_name);
+            return;
+        }
+}
+
 bool kube_list(const struct kube_caller *caller, const struct kube_resource *resource, const char *label_selector,
                const char *field_selector, bool copy, struct kube_list *list, struct kube_failure *failure) {
     struct listing listing = {.caller = caller,
@@ -245,7 +255,6 @@ bool kube_list(const struct kube_caller *caller, const struct kube_resource *res
         kube_list_free(list);
         return false;
     }
-    if (list->count)
-        qsort(list->objects, list->count, sizeof *list->objects, by_name);
+    sort(list);
     return true;
 }

@@ -3,12 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_span.h"
-
-enum field { NAME, NAMESPACE, UID, RESOURCE_VERSION, FIELDS };
-
-static const char *const field_keys[FIELDS] = {"\"name\"", "\"namespace\"", "\"uid\"", "\"resourceVersion\""};
-
 static bool is(struct span span, const char *text) {
     return span.length == strlen(text) && memcmp(span.data, text, span.length) == 0;
 }
@@ -24,69 +18,88 @@ static uint64_t version_number(const char *text) {
     return number;
 }
 
-/* API servers end an answer with a line feed, which is no part of the object: it is the same wherever it came from. */
-static struct span trim(struct span text) {
-    while (text.length && strchr(" \t\r\n", text.data[text.length - 1]))
-        text.length--;
-    while (text.length && strchr(" \t\r\n", text.data[0])) {
-        text.data++;
-        text.length--;
+/* NULL for members that nobody needs. */
+static struct span *field_of(struct kube_object_text *text, struct span key) {
+    return is(key, "\"name\"")              ? &text->name
+           : is(key, "\"namespace\"")       ? &text->namespace
+           : is(key, "\"uid\"")             ? &text->uid
+           : is(key, "\"resourceVersion\"") ? &text->resource_version
+           : is(key, "\"labels\"")          ? &text->labels
+                                            : NULL;
+}
+
+static bool is_text(struct span value) {
+    return !value.length || json_type(value) == JSON_STRING;
+}
+
+static void read_metadata(struct json_walk *walk, unsigned max_depth, struct kube_object_text *text) {
+    struct span key, value;
+    while (json_walk_next(walk, '}', &key) && json_walk_value(walk, max_depth, &value)) {
+        struct span *field = field_of(text, key);
+        if (field)
+            *field = value;
     }
+}
+
+bool kube_object_read(struct json_walk *walk, unsigned max_depth, struct kube_object_text *text) {
+    *text = (struct kube_object_text){0};
+    if (!json_walk_enter(walk, '{'))
+        return false;
+    size_t begin = walk->at - 1;
+    struct span key, value;
+    while (json_walk_next(walk, '}', &key)) {
+        if (is(key, "\"metadata\"") && json_walk_enter(walk, '{'))
+            read_metadata(walk, max_depth - 2, text);
+        else
+            json_walk_value(walk, max_depth - 1, &value);
+    }
+    text->whole = (struct span){walk->text.data + begin, walk->at - begin};
+    if (json_type(text->labels) != JSON_OBJECT)
+        text->labels = (struct span){0};
+    return !walk->failed && text->name.length > 2 && is_text(text->name) && is_text(text->namespace) &&
+           is_text(text->uid) && is_text(text->resource_version);
+}
+
+bool kube_object_read_all(struct span all, struct kube_object_text *text) {
+    struct json_walk walk = {.text = all};
+    return kube_object_read(&walk, JSON_MAX_DEPTH, text) && json_walk_end(&walk);
+}
+
+/* A string unescaped is no longer than its quotes and text. */
+static char *place(char **at, struct span value) {
+    char *text = *at;
+    text[0] = '\0';
+    json_string(value, text, value.length + 1);
+    *at += value.length + 1;
     return text;
 }
 
-struct kube_object *kube_object_new(struct bytes *owner, struct span text, bool *malformed) {
-    text = trim(text);
-    struct span values[FIELDS] = {{0}}, labels = {0}, key, value;
-    struct span metadata = json_member(text, "metadata");
-    size_t cursor = 0, room = 0;
-    *malformed = true;
-    if (json_type(metadata) != JSON_OBJECT)
-        return NULL;
-    while (json_next(metadata, &cursor, &key, &value)) {
-        for (int i = 0; i < FIELDS; i++)
-            if (is(key, field_keys[i]))
-                values[i] = value;
-        if (is(key, "\"labels\"") && json_type(value) == JSON_OBJECT)
-            labels = value;
-    }
-    for (int i = 0; i < FIELDS; i++) {
-        /* A string unescaped is no longer than its quotes and text. */
-        if (values[i].length && json_type(values[i]) != JSON_STRING)
-            return NULL;
-        room += values[i].length + 1;
-    }
-    if (values[NAME].length <= 2)
-        return NULL;
-    *malformed = false;
+struct kube_object *kube_object_new(struct bytes *owner, const struct kube_object_text *text) {
+    size_t room = text->name.length + text->namespace.length + text->uid.length + text->resource_version.length + 4;
     struct kube_object *object = malloc(sizeof *object + room);
     if (!object)
         return NULL;
-    char *at = (char *)(object + 1), *strings[FIELDS];
-    for (int i = 0; i < FIELDS; i++) {
-        strings[i] = at;
-        at[0] = '\0';
-        json_string(values[i], at, values[i].length + 1);
-        at += values[i].length + 1;
-    }
+    char *at = (char *)(object + 1);
     *object = (struct kube_object){.owner = bytes_reference(owner),
-                                   .text = text,
-                                   .labels = labels,
-                                   .name = strings[NAME],
-                                   .namespace = strings[NAMESPACE],
-                                   .uid = strings[UID],
-                                   .resource_version = strings[RESOURCE_VERSION],
-                                   .version = version_number(strings[RESOURCE_VERSION])};
+                                   .text = text->whole,
+                                   .labels = text->labels,
+                                   .name = place(&at, text->name),
+                                   .namespace = place(&at, text->namespace),
+                                   .uid = place(&at, text->uid),
+                                   .resource_version = place(&at, text->resource_version)};
+    object->version = version_number(object->resource_version);
     atomic_init(&object->references, 1);
     return object;
 }
 
-struct kube_object *kube_object_copy(struct span text, bool *malformed) {
-    *malformed = false;
-    struct bytes *owner = bytes_copy(text.data, text.length);
-    if (!owner)
-        return NULL;
-    struct kube_object *object = kube_object_new(owner, (struct span){owner->data, owner->length}, malformed);
+struct kube_object *kube_object_copy(const struct kube_object_text *text) {
+    struct bytes *owner = bytes_copy(text->whole.data, text->whole.length);
+    struct kube_object *object = owner ? kube_object_new(owner, text) : NULL;
+    if (object) {
+        object->text.data = owner->data;
+        if (object->labels.length)
+            object->labels.data = owner->data + (text->labels.data - text->whole.data);
+    }
     bytes_release(owner);
     return object;
 }

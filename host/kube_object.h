@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "bytes.h"
+#include "json_span.h"
 
 struct kube_object {
     atomic_uint references;
@@ -20,11 +21,20 @@ struct kube_object {
     uint64_t version; /* resource_version as a number, 0 when it is none */
 };
 
-/* text lies inside of owner, is valid JSON and is not copied; takes a reference of owner. NULL with *malformed when
-   text is no object with a metadata.name, or when memory is exhausted. */
-struct kube_object *kube_object_new(struct bytes *owner, struct span text, bool *malformed);
+/* The same in a text, before it is an object of ours: all values raw, as they stand there. */
+struct kube_object_text {
+    struct span whole, name, namespace, uid, resource_version, labels;
+};
+/* Reads the object that the walk stands before, and checks it on the way. False when it is no JSON, or no object with a
+   metadata.name and, where they are given, strings for the rest. */
+bool kube_object_read(struct json_walk *walk, unsigned max_depth, struct kube_object_text *text);
+/* The same of a text that is nothing but this. */
+bool kube_object_read_all(struct span all, struct kube_object_text *text);
+
+/* text lies inside of owner and is not copied; takes a reference of owner. NULL when memory is exhausted. */
+struct kube_object *kube_object_new(struct bytes *owner, const struct kube_object_text *text);
 /* The same on a copy of text, so that the object keeps nothing else alive. */
-struct kube_object *kube_object_copy(struct span text, bool *malformed);
+struct kube_object *kube_object_copy(const struct kube_object_text *text);
 /* The value of a label, inside of text and as it stands there; empty when there is none. */
 struct span kube_object_label(const struct kube_object *object, const char *label);
 /* Keeps that as the object's index. Before others see the object. */

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_span.h"
 #include "kube_attempt.h"
 
 /* ---- Names and paths ---- */
@@ -96,13 +95,12 @@ static struct buffer path_of(const struct kube_resource *resource, const char *n
 static bool read_object(const struct http_exchange *exchange, const char *name, struct kube_object **object,
                         struct kube_failure *failure) {
     struct bytes *body = exchange->body_bytes;
-    struct span text = {body->data, body->length};
-    bool malformed = true;
-    if (json_valid(text, JSON_MAX_DEPTH, false, NULL))
-        *object = kube_object_new(body, text, &malformed);
+    struct kube_object_text text;
+    bool read = kube_object_read_all((struct span){body->data, body->length}, &text);
+    *object = read ? kube_object_new(body, &text) : NULL;
     if (*object && strcmp((*object)->name, name) == 0)
         return true;
-    if (*object || malformed)
+    if (*object || !read)
         kube_failure_set(failure, KUBE_BAD_ANSWER, "the API server's answer is not the object that was asked for");
     else
         kube_failure_set(failure, KUBE_UNAVAILABLE, "out of memory");

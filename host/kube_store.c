@@ -263,10 +263,12 @@ bool kube_store_replace(struct kube_store *store, const struct kube_list *list) 
 }
 
 static enum kube_event apply_event(struct kube_store *store, struct span text, bool remove) {
-    bool malformed;
-    struct kube_object *object = kube_object_copy(text, &malformed);
+    struct kube_object_text read;
+    if (!kube_object_read_all(text, &read))
+        return KUBE_EVENT_MALFORMED;
+    struct kube_object *object = kube_object_copy(&read);
     if (!object)
-        return malformed ? KUBE_EVENT_MALFORMED : KUBE_EVENT_MEMORY;
+        return KUBE_EVENT_MEMORY;
     if (store->index_label)
         kube_object_index(object, store->index_label);
     pthread_mutex_lock(&store->writer);

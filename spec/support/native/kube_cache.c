@@ -125,10 +125,10 @@ static int f_doubt(lua_State *L) {
 
 /* answered(text): as after our own patch */
 static int f_answered(lua_State *L) {
-    struct span text;
-    bool malformed;
-    text.data = luaL_checklstring(L, 1, &text.length);
-    struct kube_object *object = kube_object_copy(text, &malformed);
+    struct span all;
+    struct kube_object_text text;
+    all.data = luaL_checklstring(L, 1, &all.length);
+    struct kube_object *object = kube_object_read_all(all, &text) ? kube_object_copy(&text) : NULL;
     lua_pushboolean(L, kube_cache_answered(cache, object));
     kube_object_release(object);
     return 1;

@@ -5,17 +5,18 @@
 
 int luaopen_native_kube_object(lua_State *L);
 
-/* read(text) -> table | nil, malformed */
+/* read(text) -> table | nil */
 static int f_read(lua_State *L) {
-    struct span text;
-    bool malformed;
-    text.data = luaL_checklstring(L, 1, &text.length);
-    struct kube_object *object = kube_object_copy(text, &malformed);
-    if (!object) {
+    struct span all;
+    struct kube_object_text text;
+    all.data = luaL_checklstring(L, 1, &all.length);
+    if (!kube_object_read_all(all, &text)) {
         lua_pushnil(L);
-        lua_pushboolean(L, malformed);
-        return 2;
+        return 1;
     }
+    struct kube_object *object = kube_object_copy(&text);
+    if (!object)
+        return luaL_error(L, "out of memory");
     kube_object_release(kube_object_reference(object));
     lua_newtable(L);
     lua_pushstring(L, object->name);

@@ -32,8 +32,8 @@ static int f_gc(lua_State *L) {
 }
 
 static struct kube_object *object_of(const char *text, size_t length) {
-    bool malformed;
-    return kube_object_copy((struct span){text, length}, &malformed);
+    struct kube_object_text read;
+    return kube_object_read_all((struct span){text, length}, &read) ? kube_object_copy(&read) : NULL;
 }
 
 static bool list_put(struct kube_list *list, const char *text, size_t length) {
