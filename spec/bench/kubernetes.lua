@@ -1,6 +1,7 @@
 --- The rows of `make bench` about the copy of Kubernetes: what it weighs, how soon it is there, what an event costs.
 local client = require "client"
 local measure = require "spec.bench.measure"
+local proc = require "proc"
 local program = require "program"
 
 local CLUSTERS <const> = 10000
@@ -20,15 +21,11 @@ return function(tools)
     return tools.metric(service.admin_port, WATCH:format("events_total", 'type="change')) or 0
   end
 
-  local function status_mb(pid, field)
-    return tonumber(program.read(("/proc/%d/status"):format(pid)):match(field .. ":%s+(%d+) kB")) / 1024
-  end
-
   local function bench_weight(here)
     measure.load(1)
     tools.report { name = "RSS, 10,000 clusters of 6 KB", most = 200, unit = "MB",
       value = tools.resident_mb(here.service.pid),
-      detail = ("%.0f MB at its highest, while it was listed"):format(status_mb(here.service.pid, "VmHWM")) }
+      detail = ("%.0f MB at its highest, while it was listed"):format(proc.status(here.service.pid, "VmHWM") / 1024) }
   end
 
   -- The list ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ local dkjson = require "dkjson"
 local uv = require "luv"
 local client = require "client"
 local measure = require "spec.bench.measure"
+local proc = require "proc"
 local program = require "program"
 local stage = require "stage"
 
@@ -253,7 +254,7 @@ end
 -- Start and memory ---------------------------------------------------------------------------------------------------
 
 local function resident_mb(pid)
-  return tonumber(program.read(("/proc/%d/status"):format(pid)):match "VmRSS:%s+(%d+) kB") / 1024
+  return proc.status(pid, "VmRSS") / 1024
 end
 
 local function free_port()

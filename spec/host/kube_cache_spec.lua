@@ -2,6 +2,7 @@ local cjson = require "cjson"
 local native = require "native.kube_cache"
 
 local kube_store = require "native.kube_store"
+local proc = require "proc"
 
 local SANITIZED <const> = require("build").sanitized
 local LIST = "GET /apis/g.io/v1/namespaces/ns/things?limit=500 HTTP/1.1"
@@ -215,10 +216,7 @@ describe("host/kube_cache", function()
   it("is no larger after a million events than after a tenth of them", function()
     local OBJECTS <const>, BATCH <const> = 1000, 1000
     local EVENTS <const> = SANITIZED and 50000 or 1000000
-    local function resident_kb()
-      local file <close> = assert(io.open "/proc/self/status")
-      return tonumber(file:read "a":match "VmRSS:%s+(%d+)")
-    end
+    local function resident_kb() return proc.status("self", "VmRSS") end
     local function await_events(count)
       eventually(count .. " events", function() return state().events == count end, 60)
     end

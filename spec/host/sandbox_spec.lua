@@ -1,4 +1,5 @@
 local native = require "native.sandbox"
+local proc = require "proc"
 local processes = require "processes"
 local uv = require "luv"
 
@@ -140,12 +141,7 @@ describe("host/sandbox", function()
         "local n, t = 1 << 16, {} for i = 1, n do t[i * (2 * n - 1)] = 1 end t[-5] = 1",
         "local s = 'x' while true do s = s .. s end",
       }
-      local function resident()
-        for line in io.lines "/proc/self/status" do
-          local kib = line:match "^VmRSS:%s+(%d+)"
-          if kib then return tonumber(kib) end
-        end
-      end
+      local function resident() return proc.status("self", "VmRSS") end
       local function explode()
         for _, bomb in ipairs(bombs) do
           local small = native.open(MEMORY, 10, 20)

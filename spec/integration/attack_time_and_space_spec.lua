@@ -1,5 +1,6 @@
 --- Clients that take what they can, threads, time and memory: others are served as if they were not there.
 local client = require "client"
+local proc = require "proc"
 local processes = require "processes"
 local program = require "program"
 local socket = require "socket"
@@ -23,17 +24,6 @@ local HOSTILE <const> = {
   { "that begin a second request with their first", "second_header", 500 },
   { "that never read their 300 KB", "deaf", 300 },
 }
-
-local function status_of(pid, name)
-  return tonumber(program.read(("/proc/%d/status"):format(pid)):match(name .. ":%s*(%d+)"))
-end
-
-local function descriptors_of(pid)
-  local pipe = assert(io.popen(("ls /proc/%d/fd | wc -l"):format(pid)))
-  local count = tonumber(pipe:read "a")
-  pipe:close()
-  return count
-end
 
 describe("time and space:", function()
   local here, pid
@@ -89,7 +79,7 @@ describe("time and space:", function()
     it(("%d clients %s harm nobody"):format(count, title), function()
       local normal = honest()
       local threads, memory, descriptors =
-        status_of(pid, "Threads"), status_of(pid, "VmRSS"), descriptors_of(pid)
+        proc.status(pid, "Threads"), proc.status(pid, "VmRSS"), proc.descriptors(pid)
       local hostile = processes.start({ "lua5.4", "spec/support/hostile.lua", tostring(here.service.port), kind,
         tostring(count), stage.urs.token }, { line = true })
       local stopped
@@ -104,13 +94,13 @@ describe("time and space:", function()
       limit = SANITIZED and 1 or PROBE_S
       local probed = shortest(probe, limit)
       assert(probed < limit, ("a probe took %.0f ms"):format(probed * 1000))
-      local grown = status_of(pid, "VmRSS") - memory
-      assert.equal(threads, status_of(pid, "Threads"))
+      local grown = proc.status(pid, "VmRSS") - memory
+      assert.equal(threads, proc.status(pid, "Threads"))
       assert(SANITIZED or grown < MAX_GROWTH_KB, ("it grew by %d KB"):format(grown))
       hostile.stop()
       stopped = true
-      program.eventually(function() return descriptors_of(pid) <= descriptors + 4 end, 20, "descriptors to come back")
-      assert.equal(threads, status_of(pid, "Threads"))
+      program.eventually(function() return proc.descriptors(pid) <= descriptors + 4 end, 20, "descriptors to come back")
+      assert.equal(threads, proc.status(pid, "Threads"))
     end)
   end
 

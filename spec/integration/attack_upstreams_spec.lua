@@ -1,6 +1,6 @@
 --- Upstreams are outside too: what they send is bounded, and no credential follows them to another host.
 local client = require "client"
-local program = require "program"
+local proc = require "proc"
 local socket = require "socket"
 local stage = require "stage"
 
@@ -10,10 +10,6 @@ local CALLERS <const> = 24
 local SANITIZED <const> = require("build").sanitized
 
 local LIST <const> = "/raycluster/list"
-
-local function memory_of(pid)
-  return tonumber(program.read(("/proc/%d/status"):format(pid)):match "VmRSS:%s*(%d+)")
-end
 
 describe("hostile upstreams:", function()
   local here, thief, elsewhere
@@ -62,10 +58,10 @@ describe("hostile upstreams:", function()
   } do
     it(("Domino sends everybody %s: bounded in memory and time"):format(title), function()
       here:fault { match = { kind = "principal" }, fault = fault }
-      local before = memory_of(here.service.pid)
+      local before = proc.status(here.service.pid, "VmRSS")
       local took = all_fail { [502] = true, [504] = true }
       assert(took < (SANITIZED and 20 or 5), ("it took %.1f s"):format(took))
-      local grown = memory_of(here.service.pid) - before
+      local grown = proc.status(here.service.pid, "VmRSS") - before
       assert(SANITIZED or grown < MAX_GROWTH_KB, ("it grew by %d KB"):format(grown))
     end)
 
@@ -73,10 +69,10 @@ describe("hostile upstreams:", function()
       here:fault({ match = { kind = "list" }, fault = fault }, { match = { kind = "watch" }, fault = fault },
         { match = { kind = "get" }, fault = fault })
       local fresh = here:serve { REQUEST_TIMEOUT_SECONDS = "2", DRAIN_SECONDS = "0" } -- has no copy yet
-      local before = memory_of(fresh.pid)
+      local before = proc.status(fresh.pid, "VmRSS")
       local took = all_fail({ [502] = true, [504] = true }, fresh.port)
       assert(took < (SANITIZED and 20 or 5), ("it took %.1f s"):format(took))
-      local grown = memory_of(fresh.pid) - before
+      local grown = proc.status(fresh.pid, "VmRSS") - before
       assert(SANITIZED or grown < 4 * MAX_GROWTH_KB, ("it grew by %d KB"):format(grown))
       fresh:stop()
     end)

@@ -5,6 +5,7 @@ package.path = "./?.lua;./spec/support/?.lua;" .. package.path
 local uv = require "luv"
 local hostile = require "spec.soak.hostile"
 local honest = require "spec.soak.honest"
+local proc = require "proc"
 local program = require "program"
 local stage = require "stage"
 local trouble = require "spec.soak.trouble"
@@ -51,11 +52,8 @@ local function callers_of(here)
 end
 
 local function sample(pid)
-  local text = program.read(("/proc/%d/status"):format(pid))
-  local descriptors = 0
-  for _ in uv.fs_scandir_next, assert(uv.fs_scandir(("/proc/%d/fd"):format(pid))) do descriptors = descriptors + 1 end
-  return { mb = tonumber(text:match "VmRSS:%s+(%d+)") / 1024, threads = tonumber(text:match "Threads:%s+(%d+)"),
-    descriptors = descriptors }
+  return { mb = proc.status(pid, "VmRSS") / 1024, threads = proc.status(pid, "Threads"),
+    descriptors = proc.descriptors(pid) }
 end
 
 local function median_mb(samples, first, last)
