@@ -15,6 +15,8 @@
 enum {
     /* Where inotify says nothing (some network and overlay filesystems, a watch lost), the content is compared. */
     SLOW_CHECK_MS = 2000,
+    /* What was refused is proven again, later and later: what it lacked may have been the system's, as memory is. */
+    MAX_PATIENCE_MS = 64 * 1000,
     /* How long something new must stay the same before it is taken: it may be half written. */
     SETTLE_MS = 20,
     /* Requests go first where processors are busy; with a third of their weight a proof is still done soon. */
@@ -35,7 +37,8 @@ struct reload {
     struct directory_watch *watch;
     pthread_t thread;
     bool started;
-    struct buffer seen; /* what the last look saw: as the subject of a refusal */
+    struct buffer seen;               /* what the last look saw: as the subject of a refusal */
+    int64_t patience_ms, again_at_ms; /* until what was refused is proven again */
     struct metric *reloads, *refusals, *info, *in_sync, *from_state_gauge;
 
     pthread_mutex_t mutex; /* guards what follows; written by the thread that looks alone, which reads without */
@@ -92,17 +95,30 @@ static void show_sync(const struct reload *reload) {
     metric_set(reload->from_state_gauge, NULL, reload->active && reload->from_state);
 }
 
+/* The same broken bundle is refused once, not at every look, and reported again only for other reasons. */
+static bool is_refused(const struct reload *reload, const char *subject) {
+    return reload->refused.on_disk && strcmp(text_of(&reload->refused.subject), subject) == 0;
+}
+
 static void refuse(struct reload *reload, const char *subject, bool readable, const char *reasons) {
     struct refusal *refused = &reload->refused;
+    bool again = is_refused(reload, subject), known = again && strcmp(text_of(&refused->reasons), reasons) == 0;
+    reload->patience_ms = again ? reload->patience_ms * 2 : SLOW_CHECK_MS;
+    if (reload->patience_ms > MAX_PATIENCE_MS)
+        reload->patience_ms = MAX_PATIENCE_MS;
+    reload->again_at_ms = clock_monotonic_ms() + reload->patience_ms;
+    if (known)
+        return;
     pthread_mutex_lock(&reload->mutex);
     set_text(&refused->subject, subject);
     set_text(&refused->reasons, reasons);
     refused->readable = readable;
     refused->on_disk = true;
     clock_rfc3339(refused->at, sizeof refused->at);
-    reload->refusal_count++;
+    reload->refusal_count += !again;
     pthread_mutex_unlock(&reload->mutex);
-    metric_add(reload->refusals, NULL, 1);
+    if (!again)
+        metric_add(reload->refusals, NULL, 1);
     show_sync(reload);
     log_refusal(reload);
 }
@@ -177,11 +193,6 @@ static bool is_active(const struct reload *reload, const struct bundle *bundle) 
     return bundle && reload->active && !reload->from_state && strcmp(bundle->revision, reload->active->revision) == 0;
 }
 
-/* The same broken bundle is refused once, not at every look. */
-static bool is_refused(const struct reload *reload, const char *subject) {
-    return reload->refused.on_disk && strcmp(text_of(&reload->refused.subject), subject) == 0;
-}
-
 /* Looks at what is there. False when it is new and was not seen by the look before, so that it wants another. Only the
    reload's own thread, or the start before it, looks. */
 static bool look(struct reload *reload, bool at_once) {
@@ -193,7 +204,7 @@ static bool look(struct reload *reload, bool at_once) {
     if (is_active(reload, bundle)) {
         agree(reload);
         settled = true;
-    } else if (is_refused(reload, subject)) {
+    } else if (is_refused(reload, subject) && clock_monotonic_ms() < reload->again_at_ms) {
         settled = true;
     } else if (settled && !bundle) {
         refuse(reload, subject, false, subject);
