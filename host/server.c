@@ -34,7 +34,8 @@ struct server {
     struct front *front;
     struct mg_context *context;
     int port;
-    atomic_int started; /* threads that serve */
+    atomic_bool listening; /* the thread that accepts is there */
+    atomic_int started;    /* threads that serve */
     atomic_bool draining;
     struct server_load own_load;
     struct server_load *load; /* the options', or its own */
@@ -368,10 +369,12 @@ static void on_closed(const struct mg_connection *connection) {
 
 static void *on_thread(const struct mg_context *context, int type) {
     struct server *server = mg_get_user_data(context);
-    if (type == 0)
+    if (type == 0) {
         front_listen(server->front);
-    else if (type == 1 && received_keep()) /* it serves connections */
+        atomic_store(&server->listening, true);
+    } else if (type == 1 && received_keep()) { /* it serves connections */
         atomic_fetch_add(&server->started, 1);
+    }
     return NULL;
 }
 
@@ -410,12 +413,16 @@ static int on_log(const struct mg_connection *connection, const char *message) {
     return 1;
 }
 
-/* civetweb goes on with as many threads as it gets, be it one. */
+/* civetweb goes on with as many threads as it gets, be it one, and be it without the one that accepts. */
 static bool all_started(const struct server *server) {
     int64_t deadline = clock_monotonic_ms() + START_TIMEOUT_MS;
-    while (atomic_load(&server->started) < server->options.threads && clock_monotonic_ms() < deadline)
+    for (;;) {
+        if (atomic_load(&server->listening) && atomic_load(&server->started) == server->options.threads)
+            return true;
+        if (clock_monotonic_ms() >= deadline)
+            return false;
         clock_sleep_ms(1);
-    return atomic_load(&server->started) == server->options.threads;
+    }
 }
 
 struct server *server_start(const struct server_options *options, struct buffer *error) {
@@ -489,8 +496,9 @@ struct server *server_start(const struct server_options *options, struct buffer 
         return NULL;
     }
     if (!all_started(server)) {
-        buffer_format(error, "cannot start %d threads", options->threads);
-        server_stop(server);
+        buffer_format(error, "cannot start %d threads", options->threads + 1);
+        if (atomic_load(&server->listening)) /* else civetweb would wait for ever for it to end */
+            server_stop(server);
         return NULL;
     }
     struct mg_server_port ports[4];

@@ -28,7 +28,8 @@ struct control {
     _Atomic uint64_t seed;
     _Atomic uint64_t kinds;
     _Atomic uint64_t injected;
-    _Atomic int64_t bytes; /* allocated and not freed */
+    _Atomic int64_t bytes;   /* allocated and not freed */
+    _Atomic uint64_t thread; /* the so-manieth from now on fails; 0: none by its number */
 };
 
 static struct control *control;
@@ -218,10 +219,14 @@ OPEN(open64)
 OPENAT(openat)
 OPENAT(openat64)
 
+static bool is_counted_out(void) {
+    return control && atomic_load(&control->thread) && atomic_fetch_sub(&control->thread, 1) == 1;
+}
+
 int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attributes, void *(*run)(void *),
                    void *restrict context) {
     NEXT(int(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *), pthread_create);
-    return fails(THREADS) ? EAGAIN : real(thread, attributes, run, context);
+    return is_counted_out() || fails(THREADS) ? EAGAIN : real(thread, attributes, run, context);
 }
 
 /* Without the headers of civetweb and curl: this stands in for any version of them. */

@@ -3,6 +3,7 @@
 local build = require "build"
 local client = require "client"
 local cjson = require "cjson"
+local proc = require "proc"
 local program = require "program"
 local stage = require "stage"
 
@@ -12,6 +13,7 @@ local SEED <const> = tonumber(os.getenv "INJECT_SEED" or 1)
 local KINDS <const> = { memory = 1, sockets = 2, files = 4, threads = 8, curl = 16 }
 local ALL <const> = 31
 local ONE_IN <const> = { 30, 100, 300, 1000, 3000, 10000 }
+local ADMIN_THREADS <const> = 16 -- host/serve.c
 local MAX_GROWTH_BYTES <const> = 2 * 1024 * 1024
 
 --- The file that a program with failures is told by.
@@ -20,7 +22,7 @@ control.__index = control
 
 function control.new(directory)
   local self = setmetatable({ path = directory .. "/control" }, control)
-  program.write(self.path, ("\0"):rep(40))
+  program.write(self.path, ("\0"):rep(48))
   return self
 end
 
@@ -34,16 +36,25 @@ function control:disarm()
   self:arm(0, 0, 0)
 end
 
+--- Of the threads that are begun from now on, the one of that number is not; 0 for none.
+function control:refuse_thread(number)
+  local file = assert(io.open(self.path, "r+"))
+  file:seek("set", 40)
+  file:write(string.pack("<I8", number))
+  file:close()
+end
+
 function control:read()
   local one_in, _, _, injected, bytes = string.unpack("<I8I8I8I8i8", program.read(self.path))
   return { one_in = one_in, injected = injected, bytes = bytes }
 end
 
-local function descriptors_of(pid)
-  local pipe = assert(io.popen(("ls /proc/%d/fd | wc -l"):format(pid)))
-  local count = tonumber(pipe:read "a")
+--- Where the line that tells the port was lost: a log does without lines that it has no memory for.
+local function is_listening(pid)
+  local pipe = assert(io.popen "ss -Hltnp")
+  local listeners = pipe:read "a"
   pipe:close()
-  return count
+  return listeners:find(("pid=%d,"):format(pid), 1, true) ~= nil
 end
 
 -- Sanitizers bring a malloc of their own.
@@ -102,6 +113,16 @@ describe("when the system fails at random", function()
     return true
   end
 
+  --- Its port; nil when it ended, or serves without having told.
+  local function await_port(process, what)
+    local port, asked = nil, os.time()
+    program.eventually(function()
+      port = tonumber(process:stdout():match "listening on port (%d+)")
+      return port or not process:running() or os.time() - asked > 5 and is_listening(process.pid)
+    end, 20, what)
+    return port
+  end
+
   --- Start, serve, new rules, serve, stop, with failures all the way. True when it served.
   local function round(seed)
     local kinds = seed % 3 == 0 and ({ 1, 2, 4, 8, 16 })[seed // 3 % 5 + 1] or ALL
@@ -110,15 +131,17 @@ describe("when the system fails at random", function()
     local process = program.start { arguments = { "serve" }, directory = here.directory,
       environment = environment { POLICIES_DIR = policies } }
     finally(function() if process:running() then process:kill() end end)
-    local port
-    program.eventually(function()
-      port = tonumber(process:stdout():match "listening on port (%d+)")
-      return port or not process:running()
-    end, 20, "round " .. seed)
+    local port = await_port(process, "round " .. seed)
+    local function ask_some()
+      for i = 1, 5 do
+        local done, wrong = pcall(ask, port, i + seed)
+        assert(done, ("round %d: %s"):format(seed, tostring(wrong)))
+      end
+    end
     if port then
-      for i = 1, 5 do ask(port, i + seed) end
+      ask_some()
       program.write(policies .. "/extra.lua", "return { examples = {} } -- " .. seed)
-      for i = 1, 5 do ask(port, i + seed) end
+      ask_some()
     end
     if process:running() then require "luv".kill(process.pid, "sigterm") end
     local code, signal = process:wait(20)
@@ -129,6 +152,36 @@ describe("when the system fails at random", function()
     os.execute(("rm -rf '%s' '%s' '%s'"):format(policies, process.stdout_path, process.stderr_path))
     return port ~= nil
   end
+
+  it("a service that could not begin one of its threads does without it or does not start", function()
+    local function serves_or_ends(number)
+      failures:refuse_thread(number)
+      local process = program.start { arguments = { "serve" }, directory = here.directory, environment = environment() }
+      finally(function() if process:running() then process:kill() end end)
+      local port = await_port(process, "without thread " .. number)
+      failures:refuse_thread(0)
+      if port then
+        program.eventually(function()
+          return client.request(port, { path = "/raycluster/list" }).status == 401
+        end, 5, "callers' answers without thread " .. number)
+        local admin_port = tonumber(process:stdout():match "admin on port (%d+)")
+        assert.equal(200, client.request(admin_port, { path = "/healthz" }).status)
+        process:stop()
+      else
+        assert.equal(1, (process:wait(20)))
+        assert.matches("^rayclusterscaler: [^\n]+\n$", process:stderr())
+      end
+    end
+    local service = here:serve(environment())
+    stage.await_ready(service)
+    local last = proc.status(service.pid, "Threads") - 1
+    service:stop()
+    -- The service's own, those of the administrators' server and, last of them, the one that accepts; then callers'.
+    local accepts = 5 + ADMIN_THREADS
+    for _, number in ipairs { 1, 2, 3, 4, 5, accepts - 1, accepts, accepts + 1, last - 1, last } do
+      serves_or_ends(number)
+    end
+  end)
 
   it(("%d rounds of start, serve, reload, stop end well"):format(ROUNDS), function()
     local served = 0
@@ -159,7 +212,7 @@ describe("when the system fails at random", function()
       end
       serve_well()
       require "socket".sleep(1)
-      return failures:read().bytes, descriptors_of(service.pid)
+      return failures:read().bytes, proc.descriptors(service.pid)
     end
     serve_well()
     disturb(SEED, SEED + ROUNDS)
