@@ -7,7 +7,7 @@
 
 enum {
     FIRST_BODY_BYTES = 4 * 1024,
-    TRUSTED_BODY_BYTES = 1024 * 1024, /* a Content-Length up to this is believed before the bytes are there */
+    TRUSTED_BODY_BYTES = 4 * 1024 * 1024, /* a Content-Length up to this is believed before the bytes are there */
     /* Of all answers that are being taken in at one time: each has its own bound, but many requests wait at once. */
     MAX_RECEIVING_BYTES = 128 * 1024 * 1024,
 };
