@@ -26,11 +26,12 @@ static bool take(struct cursor *cursor, const char *text) {
     return true;
 }
 
-static struct span take_while(struct cursor *cursor, bool (*wanted)(char)) {
-    const char *from = cursor->at;
-    while (cursor->at < cursor->end && wanted(*cursor->at))
-        cursor->at++;
-    return (struct span){from, (size_t)(cursor->at - from)};
+static inline struct span take_while(struct cursor *cursor, bool (*wanted)(char)) {
+    const char *from = cursor->at, *at = from;
+    while (at < cursor->end && wanted(*at))
+        at++;
+    cursor->at = at;
+    return (struct span){from, (size_t)(at - from)};
 }
 
 static bool is_blank(char c) {
@@ -43,6 +44,28 @@ static bool is_visible(char c) {
 
 static bool is_value_byte(char c) {
     return ((unsigned char)c >= ' ' && c != 0x7f) || c == '\t';
+}
+
+/* How many of the bytes are no control and not DEL for sure, eight at a time: a byte less ' ', or DEL less one, sets
+   its high bit where it was smaller, and what that borrows lies behind the first. */
+static inline size_t plain_bytes(const char *data, size_t length) {
+    const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
+    size_t at = 0;
+    for (; length - at >= 8; at += 8) {
+        uint64_t eight;
+        memcpy(&eight, data + at, 8);
+        uint64_t delete = eight ^ ones * 0x7f;
+        if ((((eight - ones * ' ') & ~eight) | ((delete - ones) & ~delete)) & highs)
+            break;
+    }
+    return at;
+}
+
+static struct span take_value(struct cursor *cursor) {
+    const char *from = cursor->at;
+    cursor->at += plain_bytes(from, (size_t)(cursor->end - from));
+    take_while(cursor, is_value_byte);
+    return (struct span){from, (size_t)(cursor->at - from)};
 }
 
 static bool is_digit(char c) {
@@ -71,8 +94,18 @@ static bool read_host(struct span value) {
     if (!value.length)
         return false;
     for (size_t i = 0; i < value.length; i++)
-        if (strchr(" \t,/@?#", value.data[i]))
+        switch (value.data[i]) {
+        case ' ':
+        case '\t':
+        case ',':
+        case '/':
+        case '@':
+        case '?':
+        case '#':
             return false;
+        default:
+            break;
+        }
     return true;
 }
 
@@ -97,7 +130,7 @@ static bool read_header(struct cursor *cursor, struct wire_head *head, struct fr
     struct span name = take_while(cursor, header_name_byte);
     bool named = name.length && take(cursor, ":");
     take_while(cursor, is_blank);
-    struct span value = take_while(cursor, is_value_byte);
+    struct span value = take_value(cursor);
     if (!named || !take(cursor, "\r\n"))
         return refuse(refusal, 400, "bad_request", "A header field is malformed.");
     if (++head->header_count > MOST_HEADERS)
@@ -163,6 +196,9 @@ enum wire_measured wire_measure(const char *data, size_t length, size_t *header,
     if (length > line && data[line] <= ' ' && !(length == 1 && data[0] == '\r'))
         return WIRE_BROKEN;
     for (size_t i = line; i < length; i++) {
+        i += plain_bytes(data + i, length - i);
+        if (i == length)
+            break;
         unsigned char byte = (unsigned char)data[i];
         if (byte == 0x7f || (byte < ' ' && byte != '\r' && byte != '\n' && byte != '\t'))
             return WIRE_BROKEN;
