@@ -17,6 +17,7 @@ enum {
     MAX_BODY_BYTES = 1024 * 1024, /* of one answer */
     MAX_BYTES = 16 * 1024 * 1024, /* of all: they keep objects alive that Kubernetes no longer has */
     MAX_AGE_MS = 60 * 1000,
+    MAX_DECISION_BYTES = 16 * 1024,
     MAX_WAIT_MS = 20, /* for another's run; upstreams may keep that one waiting much longer */
 };
 
@@ -24,7 +25,8 @@ struct answer {
     struct cache_key key;
     int64_t made_ms;
     size_t size;
-    struct trace trace; /* the sources only */
+    struct trace trace;      /* the sources only */
+    struct bytes *decisions; /* or NULL */
     struct response response;
 };
 
@@ -77,6 +79,7 @@ static void answer_free(struct answers *answers, struct answer *answer) {
     atomic_fetch_sub(&answers->size, answer->size);
     trace_clear(&answer->trace);
     response_free(&answer->response);
+    bytes_release(answer->decisions);
     free(answer);
 }
 
@@ -167,13 +170,15 @@ static struct slot *lock_slot(struct answers *answers, const struct answer_key *
 
 /* With the lock held. *stale is the answer that no longer holds, to be freed without. */
 static bool recall(struct answers *answers, struct slot *slot, const struct answer_key *key, struct response *response,
-                   struct answer **stale) {
+                   struct bytes **decisions, struct answer **stale) {
     if (!slot->answer || !same_key(&slot->answer->key, &key->key))
         return false;
     *stale = take_stale(answers, slot);
-    if (!*stale)
-        copy_response(response, &slot->answer->response);
-    return !*stale;
+    if (*stale)
+        return false;
+    copy_response(response, &slot->answer->response);
+    *decisions = slot->answer->decisions ? bytes_reference(slot->answer->decisions) : NULL;
+    return true;
 }
 
 static bool begin(struct answers *answers, const struct request *request, struct answer_key *key) {
@@ -184,21 +189,26 @@ static bool begin(struct answers *answers, const struct request *request, struct
     return key->usable;
 }
 
-bool answers_recall(struct answers *answers, const struct request *request, struct response *response) {
+void answers_expect(struct answers *answers, const struct request *request, struct answer_key *key) {
+    begin(answers, request, key);
+}
+
+bool answers_recall(struct answers *answers, const struct request *request, struct response *response,
+                    struct bytes **decisions) {
     struct answer_key key;
     struct lock *lock;
     struct answer *stale = NULL;
     if (!begin(answers, request, &key))
         return false;
     struct slot *slot = lock_slot(answers, &key, &lock);
-    bool found = recall(answers, slot, &key, response, &stale);
+    bool found = recall(answers, slot, &key, response, decisions, &stale);
     pthread_mutex_unlock(&lock->mutex);
     answer_free(answers, stale);
     return found;
 }
 
 bool answers_find(struct answers *answers, const struct request *request, struct response *response,
-                  struct answer_key *key) {
+                  struct answer_key *key, struct bytes **decisions) {
     struct lock *lock;
     struct answer *stale = NULL;
     if (!begin(answers, request, key))
@@ -206,7 +216,7 @@ bool answers_find(struct answers *answers, const struct request *request, struct
     int64_t until_ms = clock_monotonic_ms() + MAX_WAIT_MS;
     struct slot *slot = lock_slot(answers, key, &lock);
     bool in_time = await_run(lock, slot, key, until_ms);
-    bool found = recall(answers, slot, key, response, &stale);
+    bool found = recall(answers, slot, key, response, decisions, &stale);
     bool awaits =
         in_time && slot->made != BEING_MADE && !(slot->made == NOT_KEPT && same_key(&slot->making, &key->key));
     if (!found && awaits) {
@@ -278,6 +288,10 @@ static struct answer *make_answer(struct answers *answers, const struct answer_k
     answer->trace.source_count = trace->source_count;
     trace->source_count = 0; /* its references are the answer's now */
     copy_response(&answer->response, response);
+    if (trace->decisions.length && !trace->decisions.failed && trace->decisions.length <= MAX_DECISION_BYTES)
+        answer->decisions = bytes_copy(trace->decisions.data, trace->decisions.length);
+    if (answer->decisions)
+        answer->size += answer->decisions->length;
     atomic_fetch_add(&answers->size, answer->size);
     if (!answer->response.failed && !answer->response.headers.failed)
         return answer;

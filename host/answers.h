@@ -23,12 +23,16 @@ struct answer_key {
 /* From a generation's predecessor, before the first request: what scripts read of requests. */
 void answers_inherit(struct answers *answers, const struct answers *from);
 
-/* Fills response when the request's answer is known and still true. */
-bool answers_recall(struct answers *answers, const struct request *request, struct response *response);
-/* The same, or becomes so within a moment by a run that is
-   under way for the same request. When not, answers_keep must follow. */
+/* Fills response when the request's answer is known and still true; *decisions are what its run wrote to the decision
+   log (host/trace.h), a reference, or NULL when that is not known. */
+bool answers_recall(struct answers *answers, const struct request *request, struct response *response,
+                    struct bytes **decisions);
+/* The same, or becomes so within a moment by a run that is under way for the same request. When not, answers_keep must
+   follow. */
 bool answers_find(struct answers *answers, const struct request *request, struct response *response,
-                  struct answer_key *key);
+                  struct answer_key *key, struct bytes **decisions);
+/* For a run that happens in any case; answers_keep must follow. */
+void answers_expect(struct answers *answers, const struct request *request, struct answer_key *key);
 /* Counts an answer that was found and given. */
 void answers_used(struct answers *answers);
 /* The end of a run, whatever it brought: remembers its answer, unless it read what cannot be watched. Takes the trace's

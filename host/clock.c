@@ -41,3 +41,13 @@ void clock_rfc3339(char *out, size_t size) {
     memcpy(out, text, length);
     out[length] = '\0';
 }
+
+void clock_utc(int64_t seconds, struct clock_utc *out) {
+    time_t time = (time_t)seconds;
+    struct tm parts;
+    gmtime_r(&time, &parts);
+    strftime(out->text, sizeof out->text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    out->hour = parts.tm_hour;
+    out->minute = parts.tm_min;
+    out->weekday = parts.tm_wday == 0 ? 7 : parts.tm_wday;
+}

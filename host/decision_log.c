@@ -69,15 +69,49 @@ bool decision_log_wanted(bool allowed_view) {
            random_number() < atomic_load_explicit(&view_threshold, memory_order_relaxed);
 }
 
-void decision_log_write(struct buffer *line) {
-    buffer_append(line, "}\n", 2);
-    if (line->failed)
+static void append_members(struct buffer *line, struct call_context *call, struct span members) {
+    const char *end = members.data + members.length, *time = memchr(members.data, DECISION_TIME, members.length);
+    if (!time) {
+        buffer_append(line, members.data, members.length);
+        return;
+    }
+    struct clock_utc utc;
+    clock_utc(call_time(call), &utc);
+    buffer_append(line, members.data, (size_t)(time - members.data));
+    if (time > members.data && time[-1] != '[')
+        buffer_text(line, ",");
+    buffer_format(line, "{\"utc\":\"%s\",\"hour\":%d,\"minute\":%d,\"weekday\":%d}", utc.text, utc.hour, utc.minute,
+                  utc.weekday);
+    buffer_append(line, time + 1, (size_t)(end - time - 1));
+}
+
+void decision_log_write(struct call_context *call, struct span members) {
+    struct buffer line = {0};
+    log_begin(&line, LOG_INFO, "decision");
+    buffer_text(&line, ",\"request_id\":");
+    buffer_json_string(&line, call->request_id, strlen(call->request_id));
+    buffer_text(&line, ",\"revision\":");
+    buffer_json_string(&line, call->revision, strlen(call->revision));
+    append_members(&line, call, members);
+    buffer_append(&line, "}\n", 2);
+    if (line.failed)
         decision_log_drop();
     else if (atomic_load(&where) == FILE_OF_ITS_OWN)
-        log_sink_write(&file, line->data, line->length); /* counts what it drops */
-    else if (!log_raw(line->data, line->length))
+        log_sink_write(&file, line.data, line.length); /* counts what it drops */
+    else if (!log_raw(line.data, line.length))
         decision_log_drop();
-    buffer_clear(line);
+    buffer_free(&line);
+}
+
+void decision_log_write_all(struct call_context *call, struct span lines) {
+    const char *at = lines.data, *end = lines.data + lines.length;
+    while (at < end) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        if (!line_end)
+            line_end = end;
+        decision_log_write(call, (struct span){at, (size_t)(line_end - at)});
+        at = line_end + 1;
+    }
 }
 
 void decision_log_drop(void) {

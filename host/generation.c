@@ -200,20 +200,27 @@ static void run(struct generation *generation, const struct request *request, st
     give(generation, runtime, reusable);
 }
 
-/* Of the answers that are known as of all others, the decision log wants its sample: then the script runs. */
-static bool use(const struct generation *generation, const struct request *request, struct response *response) {
-    if (!decision_log_wanted(true)) {
+/* Of the answers that are known as of all others, the decision log wants its sample. When it is not known what was
+   decided, the script runs. Takes over the reference. */
+static bool use(const struct generation *generation, const struct request *request, struct response *response,
+                struct bytes *decisions) {
+    bool wanted = decision_log_wanted(true), known = !wanted || decisions;
+    if (wanted && decisions)
+        decision_log_write_all(request->call, (struct span){decisions->data, decisions->length});
+    bytes_release(decisions);
+    if (known) {
         answers_used(generation->answers);
-        return true;
+    } else {
+        response_clear(response);
+        request->call->view_wanted = true;
     }
-    response_clear(response);
-    request->call->view_wanted = true;
-    return false;
+    return known;
 }
 
 bool generation_recall(struct generation *generation, const struct request *request, struct response *response) {
-    return generation->answers && answers_recall(generation->answers, request, response) &&
-           use(generation, request, response);
+    struct bytes *decisions = NULL;
+    return generation->answers && answers_recall(generation->answers, request, response, &decisions) &&
+           use(generation, request, response, decisions);
 }
 
 static void finish(const struct generation *generation, struct response *response) {
@@ -228,8 +235,11 @@ void generation_serve(struct generation *generation, const struct request *reque
         run(generation, request, response, NULL);
         return;
     }
-    if (!request->call->view_wanted && answers_find(answers, request, response, &key) &&
-        use(generation, request, response))
+    struct bytes *decisions = NULL;
+    if (request->call->view_wanted)
+        answers_expect(answers, request, &key);
+    else if (answers_find(answers, request, response, &key, &decisions) &&
+             use(generation, request, response, decisions))
         return;
     struct trace trace = {0};
     run(generation, request, response, &trace);

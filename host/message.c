@@ -3,12 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 const char *request_header(const struct request *request, const char *name) {
     for (size_t i = 0; i < request->header_count; i++)
         if (strcasecmp(request->headers[i].name, name) == 0)
             return request->headers[i].value;
     return NULL;
+}
+
+int64_t call_time(struct call_context *call) {
+    if (!call->utc_seconds)
+        call->utc_seconds = (int64_t)time(NULL);
+    return call->utc_seconds;
 }
 
 bool header_name_byte(char c) {

@@ -27,12 +27,15 @@ struct call_context {
     char tracestate[TRACESTATE_BYTES];      /* goes on with it */
     char revision[REVISION_BYTES + 1];      /* of the bundle that answers; "" when none does */
     char code_revision[REVISION_BYTES + 1]; /* of that bundle without its rules */
-    int64_t utc_seconds;                    /* the request's time, once a script asked for it; 0 before */
+    int64_t utc_seconds;                    /* call_time's; 0 before */
     bool view_wanted;                       /* by the decision log's sample, drawn before the run */
     unsigned upstream_calls;
     int64_t upstream_us;
     char changed[OBJECT_NAME_BYTES + 1]; /* what was written, or may have been, without an audit line since; or "" */
 };
+
+/* The request's time in seconds since 1970: one request has one, once it was asked for. */
+int64_t call_time(struct call_context *call);
 
 /* Valid while the handler runs. Header names are as sent; compare without case. */
 struct request {

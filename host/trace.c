@@ -49,6 +49,13 @@ void trace_object(struct trace *trace, struct kube_cache *copy, struct kube_obje
     source->object = kube_object_reference(object);
 }
 
+void trace_decision(struct trace *trace, struct span members) {
+    if (!trace || trace->refused)
+        return;
+    buffer_append(&trace->decisions, members.data, members.length);
+    buffer_append(&trace->decisions, "\n", 1);
+}
+
 void trace_list(struct trace *trace, struct kube_cache *copy, uint64_t version) {
     struct source *source = add_source(trace, SOURCE_LIST);
     if (!source)
@@ -94,5 +101,6 @@ void source_release(struct source *source) {
 void trace_clear(struct trace *trace) {
     for (size_t i = 0; i < trace->source_count; i++)
         source_release(&trace->sources[i]);
+    buffer_free(&trace->decisions);
     *trace = (struct trace){0};
 }

@@ -26,6 +26,7 @@ struct trace {
     char headers[TRACE_MAX_HEADERS][TRACE_MAX_NAME_BYTES];
     size_t source_count;
     struct source sources[TRACE_MAX_SOURCES];
+    struct buffer decisions; /* what the run wrote to the decision log, as lines of decision_log_write_all */
 };
 
 /* NULL, in all of these, is a run that nobody traces. */
@@ -33,6 +34,8 @@ void trace_refuse(struct trace *trace);
 void trace_header(struct trace *trace, const char *name);
 void trace_cached(struct trace *trace, const struct cache_key *key, struct bytes *value);
 void trace_object(struct trace *trace, struct kube_cache *copy, struct kube_object *object);
+/* Of a run that the decision log wants to see: all that it decides. */
+void trace_decision(struct trace *trace, struct span members);
 void trace_list(struct trace *trace, struct kube_cache *copy, uint64_t version);
 
 /* Is what was read still what is there? By one thread at a time. */

@@ -88,7 +88,7 @@ local function write_verdict(caller, action, cluster, verdict, reason)
     cluster = cluster and cluster.name,
     verdict = verdict,
     reason = reason,
-    given = { plain(caller), action, plain(cluster), plain(now) },
+    given = { plain(caller), action, plain(cluster) },
   }
 end
 
@@ -101,7 +101,7 @@ local function write_plan(wish, cluster, caller, verdict, plan, reason)
     verdict = verdict,
     reason = reason,
     plan = plan,
-    given = { plain(wish), plain(cluster), plain(caller), plain(now) },
+    given = { plain(wish), plain(cluster), plain(caller) },
   }
 end
 

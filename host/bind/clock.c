@@ -26,27 +26,23 @@ static void set_integer(lua_State *L, const char *name, lua_Integer value) {
     lua_setfield(L, -2, name);
 }
 
-static void push_utc(lua_State *L, time_t now) {
-    struct tm parts;
-    char text[32];
-    gmtime_r(&now, &parts);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+static void push_utc(lua_State *L, int64_t now) {
+    struct clock_utc utc;
+    clock_utc(now, &utc);
     lua_createtable(L, 0, 4);
-    lua_pushstring(L, text);
+    lua_pushstring(L, utc.text);
     lua_setfield(L, -2, "utc");
-    set_integer(L, "hour", parts.tm_hour);
-    set_integer(L, "minute", parts.tm_min);
-    set_integer(L, "weekday", parts.tm_wday == 0 ? 7 : parts.tm_wday);
+    set_integer(L, "hour", utc.hour);
+    set_integer(L, "minute", utc.minute);
+    set_integer(L, "weekday", utc.weekday);
 }
 
 /* Its upvalues are the second and the table that was made for it. */
 static int f_utc(lua_State *L) {
     struct call_context *call = runtime_call(L);
-    int64_t now = call && call->utc_seconds ? call->utc_seconds : (int64_t)time(NULL);
-    if (call)
-        call->utc_seconds = now; /* one request, one time */
+    int64_t now = call ? call_time(call) : (int64_t)time(NULL);
     if (lua_tointeger(L, lua_upvalueindex(1)) != now) {
-        push_utc(L, (time_t)now);
+        push_utc(L, now);
         sandbox_freeze_module(L); /* of all requests of this second */
         lua_replace(L, lua_upvalueindex(2));
         lua_pushinteger(L, now);

@@ -20,7 +20,8 @@ function decisions.wanted(allowed_view) end
 ---@field allowed integer? … and how many of them the caller sees
 ---@field reasons table<string, integer>? of a list: why not the others
 ---@field plan table?
----@field given any[]? the arguments of the rule, all of them, with `json.null` for nil: `decide --given`
+---@field given any[]? the arguments of the rule, with `json.null` for nil, without the time that comes last: the host
+---appends that of the request, so that the line holds all of `decide --given`
 
 ---@param decision decision
 function decisions.write(decision) end

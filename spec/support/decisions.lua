@@ -11,7 +11,13 @@ function decisions.wanted(allowed_view)
   return not allowed_view or decisions.views
 end
 
+--- As the host does, with the time of the specs' clock behind the arguments of a rule.
 function decisions.write(decision)
+  if decision.given then
+    local time = {}
+    for key, value in pairs(require "clock".utc()) do time[key] = value end
+    decision.given[#decision.given + 1] = time
+  end
   decisions.written[#decisions.written + 1] = decision
 end
 

@@ -40,7 +40,7 @@ describe("host/bind/decisions", function()
     local lines = lines_of(1, function()
       decisions.write {
         verdict = "deny", policy = "authorization", action = "get", caller = "u1", cluster = "ray-1",
-        reason = 'not "hers"', given = { { id = "u1", admin = false }, "get", json.null, { hour = 21 } },
+        reason = 'not "hers"', given = { { id = "u1", admin = false }, "get", json.null },
       }
       decisions.write { policy = "scaling", verdict = "plan", plan = { replicas = 5 } }
       decisions.write { verdict = "list", clusters = 3, allowed = 1, reasons = { not_owner = 2 } }
@@ -49,7 +49,11 @@ describe("host/bind/decisions", function()
     assert.matches('^{"time":"[^"]+","level":"info","message":"decision","request_id":"request%-1",'
       .. '"revision":"0123456789ab","policy":"authorization","action":"get","caller":"u1","cluster":"ray%-1",'
       .. '"verdict":"deny","reason":"not \\"hers\\"","given":%[.*%]}$', lines[1])
-    assert.same({ { id = "u1", admin = false }, "get", cjson.null, { hour = 21 } }, cjson.decode(lines[1]).given)
+    local given = cjson.decode(lines[1]).given
+    assert.same({ { id = "u1", admin = false }, "get", cjson.null }, { table.unpack(given, 1, 3) })
+    local now = bind.open("clock").utc()
+    assert.same({ hour = now.hour, minute = now.minute, weekday = now.weekday, utc = now.utc }, given[4])
+    assert.equal(4, #given)
     assert.matches('"policy":"scaling","verdict":"plan","plan":{"replicas":5}}$', lines[2])
     assert.matches('"verdict":"list","clusters":3,"allowed":1,"reasons":{"not_owner":2}}$', lines[3])
   end)
