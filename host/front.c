@@ -100,6 +100,8 @@ void front_free(struct front *front) {
     if (front->wake >= 0)
         close(front->wake);
     pthread_mutex_destroy(&front->mutex);
+    for (int i = 0; front->connections && i < front->capacity; i++)
+        bytes_release(front->connections[i].held);
     free(front->connections);
     free(front);
 }
@@ -146,18 +148,12 @@ void front_end(struct front *front) {
     wake_up(front);
 }
 
-enum front_look front_look(const struct front *front, int descriptor, bool patient, char *peeked, size_t *whole) {
-    int flags = patient ? MSG_PEEK : MSG_PEEK | MSG_DONTWAIT;
-    ssize_t count = recvfrom(descriptor, peeked, FRONT_PEEK_BYTES, flags, NULL, NULL);
-    if (count < 0)
-        return errno == EAGAIN || errno == EINTR ? FRONT_NOTHING : FRONT_ENDED;
-    if (count == 0)
-        return FRONT_ENDED;
-    size_t length = (size_t)count;
+enum front_look front_judge(const struct front *front, int descriptor, const char *data, size_t length, size_t read,
+                            size_t *whole) {
     size_t header = 0;
     uint64_t body = 0;
     *whole = 0;
-    switch (wire_measure(peeked, length, &header, &body)) {
+    switch (wire_measure(data, length, &header, &body)) {
     case WIRE_PART:
         *whole = length == FRONT_PEEK_BYTES ? length : 0;
         return *whole ? FRONT_WHOLE : FRONT_PART;
@@ -174,8 +170,24 @@ enum front_look front_look(const struct front *front, int descriptor, bool patie
     *whole = header + (size_t)body;
     int available = 0;
     bool complete = length >= *whole || body > WAITED_BODY_BYTES ||
-                    (ioctl(descriptor, FIONREAD, &available) == 0 && (size_t)available >= *whole);
+                    (ioctl(descriptor, FIONREAD, &available) == 0 && read + (size_t)available >= *whole);
     return complete ? FRONT_WHOLE : FRONT_PART;
+}
+
+/* At what there is, without taking it off the connection. */
+static enum front_look peek(struct front *front, int descriptor, size_t *whole) {
+    const struct bytes *held = front->connections[descriptor].held;
+    size_t read = held ? held->length : 0;
+    if (read)
+        memcpy(front->peeked, held->data, read);
+    ssize_t count =
+        recvfrom(descriptor, front->peeked + read, FRONT_PEEK_BYTES - read, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+    if (count < 0 && errno != EAGAIN && errno != EINTR)
+        return FRONT_ENDED;
+    size_t length = read + (count > 0 ? (size_t)count : 0);
+    if (length == 0)
+        return count == 0 ? FRONT_ENDED : FRONT_NOTHING;
+    return front_judge(front, descriptor, front->peeked, length, read, whole);
 }
 
 static void stop_waiting(struct front *front, int descriptor) {
@@ -186,9 +198,17 @@ static void stop_waiting(struct front *front, int descriptor) {
         atomic_fetch_sub(front->options.requests, 1);
 }
 
+/* Ends a connection that nobody serves. */
+static void end(struct front *front, int descriptor) {
+    struct connection *connection = &front->connections[descriptor];
+    bytes_release(connection->held);
+    connection->held = NULL;
+    close(descriptor);
+}
+
 static void drop(struct front *front, int descriptor) {
     stop_waiting(front, descriptor);
-    close(descriptor);
+    end(front, descriptor);
 }
 
 static void make_ready(struct front *front, int descriptor, int64_t now) {
@@ -208,7 +228,7 @@ static void wait_for_body(struct front *front, int descriptor, size_t whole, int
     struct connection *connection = &front->connections[descriptor];
     if (connection->body_waited)
         return;
-    int least = (int)whole;
+    int least = (int)(whole - (connection->held ? connection->held->length : 0));
     setsockopt(descriptor, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least);
     connection->body_waited = true;
     atomic_fetch_add(front->options.requests, 1);
@@ -219,7 +239,7 @@ static void wait_for_body(struct front *front, int descriptor, size_t whole, int
 static bool look(struct front *front, int descriptor, bool ended, int64_t now) {
     struct connection *connection = &front->connections[descriptor];
     size_t whole = 0;
-    enum front_look seen = front_look(front, descriptor, false, front->peeked, &whole);
+    enum front_look seen = peek(front, descriptor, &whole);
     if (seen == FRONT_ENDED || (seen == FRONT_NOTHING && ended)) {
         drop(front, descriptor);
         return false;
@@ -238,17 +258,22 @@ static bool look(struct front *front, int descriptor, bool ended, int64_t now) {
     return false;
 }
 
-static void begin_waiting(struct front *front, int descriptor, int64_t deadline_ms) {
-    front->connections[descriptor] = (struct connection){.deadline_ms = deadline_ms};
+static void begin_waiting(struct front *front, int descriptor, struct bytes *held, int64_t deadline_ms) {
+    bytes_release(front->connections[descriptor].held); /* of an earlier connection that civetweb never served */
+    front->connections[descriptor] =
+        (struct connection){.deadline_ms = deadline_ms, .held = held, .begun = held != NULL};
+    front->begun_count += held != NULL;
     front_list_add(front, &front->waiting, descriptor);
 }
 
-void front_wait_for_request(struct front *front, int descriptor, int64_t deadline_ms) {
+void front_wait_for_request(struct front *front, int descriptor, struct bytes *held, int64_t deadline_ms) {
     pthread_mutex_lock(&front->mutex);
-    if (descriptor < front->capacity && watch(front, descriptor, EPOLLIN | EPOLLRDHUP | EPOLLET))
-        begin_waiting(front, descriptor, deadline_ms);
-    else
+    if (descriptor < front->capacity && watch(front, descriptor, EPOLLIN | EPOLLRDHUP | EPOLLET)) {
+        begin_waiting(front, descriptor, held, deadline_ms);
+    } else {
+        bytes_release(held);
         close(descriptor);
+    }
     pthread_mutex_unlock(&front->mutex);
 }
 
@@ -280,7 +305,7 @@ static bool accept_some(struct front *front, int listener, int64_t now) {
             continue;
         }
         make_room(front);
-        begin_waiting(front, descriptor, now + FRONT_HEADER_TIMEOUT_MS);
+        begin_waiting(front, descriptor, NULL, now + FRONT_HEADER_TIMEOUT_MS);
         if (look(front, descriptor, false, now) && !watch(front, descriptor, EPOLLIN | EPOLLRDHUP | EPOLLET))
             drop(front, descriptor);
     }
@@ -303,7 +328,7 @@ static void sweep(struct front *front, int64_t now) {
         int descriptor = front->ready.first;
         front->options.overloaded(front->options.context, descriptor);
         front_list_remove(front, descriptor);
-        close(descriptor);
+        end(front, descriptor);
         atomic_store(&front->ready_count, front->ready.count);
     }
     if (now - front->swept_ms < SWEEP_MS)
@@ -314,7 +339,7 @@ static void sweep(struct front *front, int64_t now) {
         int next = connection->next;
         char byte;
         if (now >= connection->deadline_ms) {
-            if (recvfrom(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL, NULL) == 1) {
+            if (connection->held || recvfrom(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL, NULL) == 1) {
                 connection->expired = true;
                 make_ready(front, descriptor, now); /* to be told */
             } else {

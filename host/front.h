@@ -59,7 +59,7 @@ bool front_peer_left(void);
 /* What libc's functions do instead on such threads. Where they return false, it is theirs. */
 bool front_poll(struct pollfd *descriptors, nfds_t count, int timeout_ms, int *result);
 bool front_accept(struct sockaddr *address, socklen_t *size, int *result);
-size_t front_receive(int descriptor, size_t length, int *flags); /* how much recv may read, and how */
+ssize_t front_receive(int descriptor, void *data, size_t length, int flags); /* always its own */
 bool front_shutdown(int descriptor, int how);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "bytes.h"
 #include "front.h"
 
 enum {
@@ -25,6 +26,7 @@ struct connection {
     int64_t since_ms;    /* ready or stalled */
     int64_t stalled_ms;  /* before that, for this request */
     size_t whole;        /* bytes of the request; 0: as many as came */
+    struct bytes *held;  /* what a thread has read of it already, or NULL */
     bool begun;          /* something has come */
     bool body_waited;    /* the header is there, the deadline is the body's */
     bool expired;        /* its request did not come whole in time */
@@ -58,9 +60,10 @@ void front_list_remove(struct front *front, int descriptor);
 
 /* What has come on a connection so far. */
 enum front_look { FRONT_NOTHING, FRONT_PART, FRONT_WHOLE, FRONT_ENDED };
-/* peeked holds FRONT_PEEK_BYTES. *whole: the bytes of the request, when they can be told. What is no request is whole
-   when that is clear. patient: waits for something to come, on a connection that front_worker.c made one to wait on. */
-enum front_look front_look(const struct front *front, int descriptor, bool patient, char *peeked, size_t *whole);
+/* Judges the length bytes that have come. *whole: the bytes of the request, when they can be told; those that are not
+   read of the connection yet count as come. What is no request is whole when that is clear. */
+enum front_look front_judge(const struct front *front, int descriptor, const char *data, size_t length, size_t read,
+                            size_t *whole);
 /* The accepting thread's poll: true when a connection can be accepted whose request is there, and a thread for it. */
 bool front_await(struct front *front, const struct pollfd *descriptors, nfds_t count, int timeout_ms);
 /* That connection, or -1. */
@@ -69,7 +72,7 @@ int front_take(struct front *front);
 void front_cut_off(struct front *front, int descriptor);
 /* A thread is free again. */
 void front_release(struct front *front);
-/* Takes over a connection whose next request has not come. */
-void front_wait_for_request(struct front *front, int descriptor, int64_t deadline_ms);
+/* Takes over a connection whose next request has not come whole, and what has been read of it, which may be NULL. */
+void front_wait_for_request(struct front *front, int descriptor, struct bytes *held, int64_t deadline_ms);
 
 #endif

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,14 +27,19 @@ enum phase {
 static _Thread_local struct {
     struct front *front;
     enum phase phase;
-    int descriptor; /* of the connection */
-    int parked;     /* a duplicate, with which the connection lives on when civetweb closes it; -1: none */
+    int descriptor;            /* of the connection */
+    int parked;                /* a duplicate, with which the connection lives on when civetweb closes it; -1: none */
+    struct bytes *parked_held; /* what has been read of its next request, or NULL */
     bool expired;
     size_t limit;        /* bytes of the request; what is behind them is the next one's */
+    size_t held;         /* how many bytes below are read of the connection, but not by civetweb yet … */
+    size_t held_at;      /* … and where they begin */
     bool patient;        /* the connection is one that recv waits on, LINGER_MS long */
     int64_t deadline_ms; /* of waits for the peer; 0: none */
     int64_t stalled_ms;  /* waited for it in this request */
 } self = {.descriptor = -1, .parked = -1};
+
+static _Thread_local char held[FRONT_PEEK_BYTES];
 
 void front_listen(struct front *front) {
     self.front = front;
@@ -47,6 +53,7 @@ void front_open(struct front *front) {
     self.parked = -1;
     self.expired = false;
     self.patient = false;
+    self.held = 0;
 }
 
 void front_request(int64_t deadline_ms) {
@@ -71,8 +78,10 @@ bool front_expired(void) {
 
 void front_close(void) {
     if (self.parked >= 0)
-        front_wait_for_request(self.front, self.parked, clock_monotonic_ms() + FRONT_IDLE_TIMEOUT_MS);
+        front_wait_for_request(self.front, self.parked, self.parked_held, clock_monotonic_ms() + FRONT_IDLE_TIMEOUT_MS);
     self.parked = -1;
+    self.parked_held = NULL;
+    self.held = 0;
     self.descriptor = -1;
     self.phase = ELSEWHERE;
     front_release(self.front);
@@ -110,6 +119,10 @@ static int wait_for_peer(struct pollfd *descriptor, int timeout_ms) {
     struct front *front = self.front;
     int64_t now = clock_monotonic_ms(), wait = timeout_ms;
     bool writing = descriptor->events & POLLOUT;
+    if (self.held && !writing) {
+        descriptor->revents = POLLIN;
+        return 1;
+    }
     int result = wait_on(descriptor, 1, 0);
     if (result != 0 || timeout_ms == 0 || descriptor->fd >= front->capacity)
         return result;
@@ -191,7 +204,13 @@ static int take_request(struct pollfd *descriptor, size_t bytes) {
 static int take_given(struct pollfd *descriptor) {
     pthread_mutex_lock(&self.front->mutex);
     const struct connection connection = self.front->connections[descriptor->fd];
+    self.front->connections[descriptor->fd].held = NULL;
     pthread_mutex_unlock(&self.front->mutex);
+    self.held_at = 0;
+    self.held = connection.held ? connection.held->length : 0;
+    if (self.held)
+        memcpy(held, connection.held->data, self.held);
+    bytes_release(connection.held);
     int ready = take_request(descriptor, connection.whole ? connection.whole : FRONT_PEEK_BYTES);
     self.expired = connection.expired;
     if (self.expired)
@@ -199,30 +218,56 @@ static int take_given(struct pollfd *descriptor) {
     return ready;
 }
 
-/* One call that waits and looks is cheaper than two. All others on such a connection must say that they don't wait. */
+static bool is_whole(int descriptor, size_t *whole) {
+    return self.held &&
+           front_judge(self.front, descriptor, held + self.held_at, self.held, self.held, whole) == FRONT_WHOLE;
+}
+
+/* One call that waits and reads is cheaper than two. All others on such a connection must say that they don't wait. */
 static bool make_patient(int descriptor) {
     const struct timeval linger = {.tv_usec = LINGER_MS * 1000};
     return setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &linger, sizeof linger) == 0 &&
            fcntl(descriptor, F_SETFL, 0) == 0;
 }
 
+/* Reads what has come behind what is held. False when the connection has ended. */
+static bool read_more(int descriptor, bool patient) {
+    if (self.held && self.held_at)
+        memmove(held, held + self.held_at, self.held);
+    self.held_at = 0;
+    ssize_t count =
+        recvfrom(descriptor, held + self.held, sizeof held - self.held, patient ? 0 : MSG_DONTWAIT, NULL, NULL);
+    if (count > 0)
+        self.held += (size_t)count;
+    return count > 0 || self.held || (count < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/* The connection goes on without this thread, with what has been read of it. */
+static int park(int descriptor) {
+    if (self.held && !(self.parked_held = bytes_copy(held + self.held_at, self.held)))
+        return fail(ECONNRESET);
+    self.parked = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    if (self.parked < 0) {
+        bytes_release(self.parked_held);
+        self.parked_held = NULL;
+    }
+    return fail(EAGAIN);
+}
+
 /* The connection's next request, on the thread that served the one before; or the thread gives the connection back, so
    that it can serve another. */
 static int wait_for_next(struct pollfd *descriptor) {
     struct front *front = self.front;
-    char peeked[FRONT_PEEK_BYTES];
     size_t whole = 0;
     bool in_haste = atomic_load(&front->ready_count) || atomic_load(&front->ending);
     if (!self.patient)
         self.patient = make_patient(descriptor->fd);
-    enum front_look seen = front_look(front, descriptor->fd, self.patient && !in_haste, peeked, &whole);
-    if (seen == FRONT_ENDED)
-        return fail(ECONNRESET);
-    if (seen == FRONT_WHOLE) {
+    /* What is held already may be the next request: it was sent without waiting for the answer. */
+    if (is_whole(descriptor->fd, &whole))
         return take_request(descriptor, whole);
-    }
-    self.parked = fcntl(descriptor->fd, F_DUPFD_CLOEXEC, 3);
-    return fail(EAGAIN);
+    if (!read_more(descriptor->fd, self.patient && !in_haste))
+        return fail(ECONNRESET);
+    return is_whole(descriptor->fd, &whole) ? take_request(descriptor, whole) : park(descriptor->fd);
 }
 
 bool front_poll(struct pollfd *descriptors, nfds_t count, int timeout_ms, int *result) {
@@ -266,10 +311,28 @@ bool front_accept(struct sockaddr *address, socklen_t *size, int *result) {
     return true;
 }
 
-size_t front_receive(int descriptor, size_t length, int *flags) {
-    if (self.patient && descriptor == self.descriptor)
-        *flags |= MSG_DONTWAIT;
-    return self.phase == TAKEN && length > self.limit ? self.limit : length;
+static size_t give(char *data, size_t length) {
+    if (length > self.held)
+        length = self.held;
+    memcpy(data, held + self.held_at, length);
+    self.held_at += length;
+    self.held -= length;
+    return length;
+}
+
+ssize_t front_receive(int descriptor, void *data, size_t length, int flags) {
+    if (self.phase == ELSEWHERE || descriptor != self.descriptor)
+        return recvfrom(descriptor, data, length, flags, NULL, NULL);
+    if (self.phase == TAKEN && length > self.limit)
+        length = self.limit;
+    /* What is held and what came since is one to civetweb. */
+    size_t given = give(data, length);
+    if (given == length)
+        return (ssize_t)given;
+    if (given || self.patient)
+        flags |= MSG_DONTWAIT;
+    ssize_t count = recvfrom(descriptor, (char *)data + given, length - given, flags, NULL, NULL);
+    return count < 0 && given ? (ssize_t)given : count + (ssize_t)given;
 }
 
 bool front_shutdown(int descriptor, int how) {
@@ -279,6 +342,7 @@ bool front_shutdown(int descriptor, int how) {
         return true;
     /* Closing on bytes that nobody has read would reset the connection, and with it our answer. By a bare system call:
        ThreadSanitizer believes that the bytes go to NULL. */
+    self.held = 0;
     syscall(SYS_shutdown, descriptor, how);
     for (ssize_t left = DISCARD_BYTES, count = 1; left > 0 && count > 0; left -= count)
         count = syscall(SYS_recvfrom, descriptor, NULL, (size_t)left, MSG_DONTWAIT | MSG_TRUNC, NULL, NULL);

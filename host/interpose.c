@@ -91,8 +91,7 @@ static void keep(struct received *received, const char *data, size_t length) {
 }
 
 ssize_t recv(int descriptor, void *data, size_t size, int flags) {
-    size_t most = front_receive(descriptor, size, &flags);
-    ssize_t length = recvfrom(descriptor, data, most, flags, NULL, NULL);
+    ssize_t length = front_receive(descriptor, data, size, flags);
     struct received *received = received_get();
     if (received && length > 0)
         keep(received, data, (size_t)length);
