@@ -58,7 +58,7 @@ static bool buffer_reserve(struct buffer *buffer, size_t more) {
     size_t needed = buffer->length + more + 1;
     if (needed <= buffer->capacity)
         return true;
-    size_t capacity = buffer->capacity ? buffer->capacity : 256;
+    size_t capacity = buffer->capacity ? buffer->capacity : 512;
     while (capacity < needed)
         capacity *= 2;
     char *data = realloc(buffer->data, capacity);
