@@ -18,6 +18,8 @@ enum {
     /* Blocks from here on go back to the system when they are freed. Left alone, malloc would raise this after the
        first large answer of an upstream, and each thread would keep what the largest one took. */
     LARGE_BYTES = 1024 * 1024,
+    /* Of malloc's own: with one for each eighth of the threads, each keeps what the worst moment in it took. */
+    ARENAS = 2,
 };
 
 const char *lookup_environment(const char *name) {
@@ -42,6 +44,7 @@ static void forbid_cores(void) {
 bool program_start(struct config *config, lookup_function *lookup, struct buffer *error) {
     char text[512] = "";
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    mallopt(M_ARENA_MAX, ARENAS);
     forbid_cores();
     sigset_t set = ending_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);

@@ -25,6 +25,8 @@ enum {
     STOP_GRACE_MS = 1000, /* to send the answer of a request that used all its time */
     DRAIN_MS = 1000,
     DRAIN_BYTES = 1024 * 1024,
+    KEPT_BYTES = 16 * 1024, /* what a thread keeps from one request to the next, of a body … */
+    KEPT_PARTS = 256,       /* … and of an answer's list of parts */
 };
 
 static const char LISTEN_BACKLOG[] = "1024";
@@ -89,6 +91,24 @@ static const char *http_date(void) {
         made = now;
     }
     return text;
+}
+
+/* What a rare request took is not its thread's for ever: there are many threads. */
+static void let_go(struct worker *worker) {
+    struct response *response = &worker->response;
+    response_clear(response);
+    if (worker->body.capacity > KEPT_BYTES)
+        buffer_free(&worker->body);
+    if (worker->part_capacity > KEPT_PARTS) {
+        free(worker->parts);
+        worker->parts = NULL;
+        worker->part_capacity = 0;
+    }
+    if (response->piece_capacity > KEPT_PARTS) {
+        free(response->pieces);
+        response->pieces = NULL;
+        response->piece_capacity = 0;
+    }
 }
 
 static bool write_all(const char *data, size_t length) {
@@ -318,7 +338,7 @@ static int on_request(struct mg_connection *connection) {
     atomic_fetch_sub(&server->load->requests, 1);
     front_between();
     int status = worker->response.status;
-    response_clear(&worker->response);
+    let_go(worker);
     return status > 0 ? status : 500;
 }
 
