@@ -44,6 +44,7 @@ void front_end(struct front *front);
 
 /* civetweb's threads tell what they are about to do. */
 void front_listen(struct front *front);  /* accept connections, from now on */
+bool front_prepare(void);                /* serve connections, for life; false when memory is exhausted */
 void front_open(struct front *front);    /* serve a connection */
 void front_request(int64_t deadline_ms); /* read the rest of a request; waits for its peer end then */
 void front_answer(int64_t deadline_ms);  /* answer it; waits for its peer end then */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -39,7 +40,24 @@ static _Thread_local struct {
     int64_t stalled_ms;  /* waited for it in this request */
 } self = {.descriptor = -1, .parked = -1};
 
-static _Thread_local char held[FRONT_PEEK_BYTES];
+/* FRONT_PEEK_BYTES of a thread's own; on the heap, where it costs other threads nothing. */
+static _Thread_local char *held;
+static pthread_key_t held_key;
+static pthread_once_t held_once = PTHREAD_ONCE_INIT;
+
+static void make_held_key(void) {
+    pthread_key_create(&held_key, free);
+}
+
+bool front_prepare(void) {
+    pthread_once(&held_once, make_held_key);
+    held = malloc(FRONT_PEEK_BYTES);
+    if (held && pthread_setspecific(held_key, held) == 0)
+        return true;
+    free(held);
+    held = NULL;
+    return false;
+}
 
 void front_listen(struct front *front) {
     self.front = front;
@@ -207,7 +225,7 @@ static int take_given(struct pollfd *descriptor) {
     self.front->connections[descriptor->fd].held = NULL;
     pthread_mutex_unlock(&self.front->mutex);
     self.held_at = 0;
-    self.held = connection.held ? connection.held->length : 0;
+    self.held = connection.held && held ? connection.held->length : 0; /* without, while a start that failed ends */
     if (self.held)
         memcpy(held, connection.held->data, self.held);
     bytes_release(connection.held);
@@ -236,7 +254,7 @@ static bool read_more(int descriptor, bool patient) {
         memmove(held, held + self.held_at, self.held);
     self.held_at = 0;
     ssize_t count =
-        recvfrom(descriptor, held + self.held, sizeof held - self.held, patient ? 0 : MSG_DONTWAIT, NULL, NULL);
+        recvfrom(descriptor, held + self.held, FRONT_PEEK_BYTES - self.held, patient ? 0 : MSG_DONTWAIT, NULL, NULL);
     if (count > 0)
         self.held += (size_t)count;
     return count > 0 || self.held || (count < 0 && (errno == EAGAIN || errno == EINTR));

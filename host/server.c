@@ -392,7 +392,7 @@ static void *on_thread(const struct mg_context *context, int type) {
     if (type == 0) {
         front_listen(server->front);
         atomic_store(&server->listening, true);
-    } else if (type == 1 && received_keep()) { /* it serves connections */
+    } else if (type == 1 && received_keep() && front_prepare()) { /* it serves connections */
         atomic_fetch_add(&server->started, 1);
     }
     return NULL;
