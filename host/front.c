@@ -270,6 +270,8 @@ void front_wait_for_request(struct front *front, int descriptor, struct bytes *h
     pthread_mutex_lock(&front->mutex);
     if (descriptor < front->capacity && watch(front, descriptor, EPOLLIN | EPOLLRDHUP | EPOLLET)) {
         begin_waiting(front, descriptor, held, deadline_ms);
+        if (held) /* nothing more may come that would make us look */
+            look(front, descriptor, false, clock_monotonic_ms());
     } else {
         bytes_release(held);
         close(descriptor);

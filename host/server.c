@@ -31,13 +31,16 @@ enum {
 
 static const char LISTEN_BACKLOG[] = "1024";
 
+enum listener { NOT_YET, LISTENING, TOO_LATE };
+
 struct server {
     struct server_options options;
     struct front *front;
     struct mg_context *context;
     int port;
-    atomic_bool listening; /* the thread that accepts is there */
-    atomic_int started;    /* threads that serve */
+    /* The thread that accepts. One that is late, to a start that has failed, must not begin. */
+    atomic_int listener; /* enum listener */
+    atomic_int started;  /* threads that serve */
     atomic_bool draining;
     struct server_load own_load;
     struct server_load *load; /* the options', or its own */
@@ -304,8 +307,9 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         response->close = true;
     }
 
+    /* Behind a request that was late stands in civetweb's buffer whatever came after it: that is not looked at. */
     bool close = response->close || response->stream || server->options.one_request || atomic_load(&server->draining) ||
-                 wants_close(&request, info->http_version);
+                 front_expired() || wants_close(&request, info->http_version);
     if (close)
         mg_disable_connection_keep_alive(connection);
     if (response->delay_ms > 0 && server->options.streaming)
@@ -390,8 +394,11 @@ static void on_closed(const struct mg_connection *connection) {
 static void *on_thread(const struct mg_context *context, int type) {
     struct server *server = mg_get_user_data(context);
     if (type == 0) {
+        int expected = NOT_YET;
+        if (!atomic_compare_exchange_strong(&server->listener, &expected, LISTENING))
+            for (;;)
+                pause();
         front_listen(server->front);
-        atomic_store(&server->listening, true);
     } else if (type == 1 && received_keep() && front_prepare()) { /* it serves connections */
         atomic_fetch_add(&server->started, 1);
     }
@@ -437,7 +444,7 @@ static int on_log(const struct mg_connection *connection, const char *message) {
 static bool all_started(const struct server *server) {
     int64_t deadline = clock_monotonic_ms() + START_TIMEOUT_MS;
     for (;;) {
-        if (atomic_load(&server->listening) && atomic_load(&server->started) == server->options.threads)
+        if (atomic_load(&server->listener) == LISTENING && atomic_load(&server->started) == server->options.threads)
             return true;
         if (clock_monotonic_ms() >= deadline)
             return false;
@@ -517,7 +524,9 @@ struct server *server_start(const struct server_options *options, struct buffer 
     }
     if (!all_started(server)) {
         buffer_format(error, "cannot start %d threads", options->threads + 1);
-        if (atomic_load(&server->listening)) /* else civetweb would wait for ever for it to end */
+        int expected = NOT_YET;
+        /* Without the thread that accepts, civetweb would wait for ever for it to end. */
+        if (!atomic_compare_exchange_strong(&server->listener, &expected, TOO_LATE))
             server_stop(server);
         return NULL;
     }

@@ -375,6 +375,18 @@ describe("the wire:", function()
     end
   end)
 
+  it("ends a body that stops behind its beginning also where an earlier request was answered", function()
+    local connection = rawsocket.connect(port)
+    connection:send("GET /x HTTP/1.1\r\n" .. HOST .. "\r\n")
+    assert.equal(200, connection:response().status)
+    local started = socket.gettime()
+    connection:send("POST /x HTTP/1.1\r\n" .. HOST .. "Content-Length: 1000\r\n\r\nhello")
+    assert.equal(408, assert(connection:response "POST").status)
+    local took = socket.gettime() - started
+    assert(took >= 0.9 and took < 3, ("it took %.1f s"):format(took))
+    connection:close()
+  end)
+
   it("refuses a body that is too large at once, also when it comes", function()
     local answer, why, took = exchange("POST /x HTTP/1.1\r\n" .. HOST .. "Content-Length: 65537\r\n\r\n"
       .. ("x"):rep(65537) .. SMUGGLED)
