@@ -56,6 +56,11 @@ void trace_decision(struct trace *trace, struct span members) {
     buffer_append(&trace->decisions, "\n", 1);
 }
 
+void trace_decisions_lost(struct trace *trace) {
+    if (trace)
+        trace->decisions.failed = true;
+}
+
 void trace_list(struct trace *trace, struct kube_cache *copy, uint64_t version) {
     struct source *source = add_source(trace, SOURCE_LIST);
     if (!source)

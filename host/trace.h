@@ -36,6 +36,7 @@ void trace_cached(struct trace *trace, const struct cache_key *key, struct bytes
 void trace_object(struct trace *trace, struct kube_cache *copy, struct kube_object *object);
 /* Of a run that the decision log wants to see: all that it decides. */
 void trace_decision(struct trace *trace, struct span members);
+void trace_decisions_lost(struct trace *trace); /* not all of them are known */
 void trace_list(struct trace *trace, struct kube_cache *copy, uint64_t version);
 
 /* Is what was read still what is there? By one thread at a time. */

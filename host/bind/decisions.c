@@ -73,6 +73,7 @@ static int f_write(lua_State *L) {
             trace_decision(trace, span);
     } else {
         decision_log_drop();
+        trace_decisions_lost(trace);
     }
     buffer_free(&members);
     return 0;
