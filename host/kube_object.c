@@ -47,8 +47,11 @@ bool kube_object_read(struct json_walk *walk, unsigned max_depth, struct kube_ob
         return false;
     size_t begin = walk->at - 1;
     struct span key, value;
+    int found = 0;
     while (json_walk_next(walk, '}', &key)) {
-        if (is(key, "\"metadata\"") && json_walk_enter(walk, '{'))
+        bool metadata = is(key, "\"metadata\"");
+        found += metadata;
+        if (metadata && json_walk_enter(walk, '{'))
             read_metadata(walk, max_depth - 2, text);
         else
             json_walk_value(walk, max_depth - 1, &value);
@@ -56,7 +59,7 @@ bool kube_object_read(struct json_walk *walk, unsigned max_depth, struct kube_ob
     text->whole = (struct span){walk->text.data + begin, walk->at - begin};
     if (json_type(text->labels) != JSON_OBJECT)
         text->labels = (struct span){0};
-    return !walk->failed && text->name.length > 2 && is_text(text->name) && is_text(text->namespace) &&
+    return !walk->failed && found == 1 && text->name.length > 2 && is_text(text->name) && is_text(text->namespace) &&
            is_text(text->uid) && is_text(text->resource_version);
 }
 

@@ -31,7 +31,8 @@ describe("host/kube_object", function()
   it("refuses what is no Kubernetes object", function()
     for _, other in ipairs { "[]", "5", "{}", '{"metadata":[]}', '{"metadata":{}}', '{"metadata":{"name":""}}',
       '{"metadata":{"name":5}}', '{"metadata":{"name":"x","uid":{}}}', '{"metadata":{"name":"x"}', "",
-      '{"metadata":{"name":"x"}} {}', '{"spec":[1,],"metadata":{"name":"x"}}' } do
+      '{"metadata":{"name":"x"}} {}', '{"metadata":{"name":"x"},"metadata":{"name":"x"}}',
+      '{"metadata":null,"metadata":{"name":"x"}}', '{"spec":[1,],"metadata":{"name":"x"}}' } do
       assert.is_nil(native.read(other), other)
     end
   end)
