@@ -3,7 +3,8 @@
 # failed, and so does a run that ends without totals.
 #
 # Specs wait more than they work, so three lanes run beside each other: the thread suite; the other suites, one after
-# the other; and of all suites the specs of the watch, which wait for Kubernetes to come back and hardly do anything.
+# the other, but the units of one; and of all suites the specs of the watch, which wait for Kubernetes to come back and
+# hardly do anything.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 exec </dev/null # where nothing is open as 0, libuv gets that number for something else, and aborts
@@ -106,20 +107,14 @@ beside() {
 
 has() { [[ " ${suites[*]} " == *" $1 "* ]]; }
 
-first() {
-  local suite
-  for suite in plain address; do
-    has "$suite" || continue
-    part "$suite" units
-    part "$suite" integration
-  done
+# parts PART…: of the suites that are wanted, "suite part" each.
+parts() {
+  local wanted
+  for wanted in "$@"; do has "${wanted% *}" && part "${wanted% *}" "${wanted#* }"; done
 }
 
-second() {
-  has thread || return 0
-  part thread units
-  part thread integration
-}
+first() { parts "plain units" "plain integration" "address integration"; }
+second() { parts "thread units" "thread integration" "address units"; }
 
 third() {
   local suite
