@@ -162,7 +162,8 @@ local function make_stage(stage, base)
 end
 
 --- Starts the image as a container runtime does under the chart: its user, a root that cannot be written, no
---- capabilities and no way to get any, processes and a loopback of its own. The environment is the caller's.
+--- capabilities and no way to get any, processes and a loopback of its own. The environment is the caller's with the
+--- image's.
 local function write_run(stage)
   local function words(list)
     local quoted = {}
@@ -179,10 +180,11 @@ exec unshare --mount --pid --net --fork --kill-child sh -ec '
   mount -t proc proc @root/proc
   mount -o remount,bind,ro @root
   exec chroot @root setpriv --reuid=@user --regid=@group --clear-groups --no-new-privs --inh-caps=-all \
-    --bounding-set=-all env -C @workdir "$@"' image @entrypoint "$@"
+    --bounding-set=-all env -C @workdir @environment "$@"' image @entrypoint "$@"
 ]]):gsub("@(%l+)", {
     root = stage.root, user = stage.user, group = stage.group, workdir = stage.workdir,
-    entrypoint = words(stage.entrypoint), command = words(stage.command),
+    environment = table.concat(stage.environment, " "), entrypoint = words(stage.entrypoint),
+    command = words(stage.command),
   }))
   sh("chmod 755 %s/run", directory)
 end

@@ -43,6 +43,11 @@ function readers.USER(stage, text)
   assert(stage.user, "USER must be two numbers: " .. text)
 end
 
+function readers.ENV(stage, text)
+  local name, value = text:match "^([%u_]+)=([%w_.=:]+)$"
+  stage.environment[#stage.environment + 1] = assert(name, "ENV " .. text) .. "=" .. value
+end
+
 function readers.EXPOSE(stage, text)
   stage.ports = text
 end
@@ -55,15 +60,16 @@ function readers.CMD(stage, text)
   stage.command = cjson.decode(text)
 end
 
---- The stages in order: {name?, base, steps, workdir, user, group, ports, entrypoint, command}; steps are what changes
---- files: {kind, text, workdir} and for COPY {from?, sources, target}.
+--- The stages in order: {name?, base, steps, workdir, environment, user, group, ports, entrypoint, command};
+--- environment is a list of "NAME=value"; steps are what changes files: {kind, text, workdir} and for COPY {from?,
+--- sources, target}.
 function dockerfile.parse(text)
   local stages = {}
   text = ("\n" .. text):gsub("\n%s*#[^\n]*", ""):gsub("\\\n%s*", " ")
   for line in text:gmatch("[^\n]+") do
     local name, rest = line:match("^(%u+)%s+(.-)%s*$")
     local reader = assert(readers[name], "not understood: " .. line)
-    if name == "FROM" then stages[#stages + 1] = { steps = {}, workdir = "/" } end
+    if name == "FROM" then stages[#stages + 1] = { steps = {}, workdir = "/", environment = {} } end
     reader(assert(stages[#stages], "no FROM before " .. line), rest)
   end
   return stages

@@ -35,8 +35,14 @@ function program.read(path)
   return text
 end
 
+--- The environment that the image gives it.
+local function image_environment()
+  local stages = require "spec.image.dockerfile".parse(program.read "Dockerfile")
+  return stages[#stages].environment
+end
+
 local function environment_of(settings, directory)
-  local environment = { "HOME=" .. directory }
+  local environment = { "HOME=" .. directory, table.unpack(image_environment()) }
   for _, name in ipairs(PASSED_ON) do
     local value = os.getenv(name)
     if value then environment[#environment + 1] = name .. "=" .. value end
