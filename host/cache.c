@@ -121,6 +121,13 @@ static void remove_entry(struct cache *cache, struct entry *entry) {
     free(entry);
 }
 
+/* Two of the entries that nobody has used for longest, if they are out of date: one more is stored each time, so that
+   no more are kept than are in use. */
+static void sweep(struct cache *cache, int64_t now) {
+    for (int i = 0; i < 2 && cache->oldest && cache->oldest->expires_ms <= now; i++)
+        remove_entry(cache, cache->oldest);
+}
+
 static void store(struct cache *cache, const struct cache_key *key, struct bytes *value, int64_t ttl_ms) {
     struct entry *entry = find_entry(cache, key);
     if (entry)
@@ -128,6 +135,7 @@ static void store(struct cache *cache, const struct cache_key *key, struct bytes
     if (value->length > cache->max_bytes || !(entry = malloc(sizeof *entry)))
         return;
     int64_t now = clock_monotonic_ms();
+    sweep(cache, now);
     size_t bucket = bucket_of(cache, key);
     *entry = (struct entry){.key = *key,
                             .chain = cache->entries[bucket],

@@ -89,6 +89,14 @@ describe("host/cache", function()
     cache:drop("s", "unknown")
   end)
 
+  it("lets go of what is out of date as new entries come", function()
+    for i = 1, 80 do load("old" .. i, "v", 1) end
+    pause(0.02)
+    for i = 1, 60 do load("new" .. i, "v") end
+    assert.equal(60, cache:statistics().entries)
+    assert.equal(0, cache:statistics().evictions)
+  end)
+
   it("holds no more entries and bytes than it may; the least recently used go first", function()
     for i = 1, 100 do
       load("k" .. i, "v")
