@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eight.h"
 #include "utf8.h"
 
 struct bytes *bytes_new(size_t length) {
@@ -80,10 +81,6 @@ void buffer_append(struct buffer *buffer, const void *data, size_t length) {
     buffer->data[buffer->length] = '\0';
 }
 
-void buffer_text(struct buffer *buffer, const char *text) {
-    buffer_append(buffer, text, strlen(text));
-}
-
 void buffer_decimal(struct buffer *buffer, uint64_t number) {
     char digits[20];
     size_t at = sizeof digits;
@@ -111,17 +108,27 @@ void buffer_format(struct buffer *buffer, const char *format, ...) {
     }
 }
 
+/* The first byte from at on that may need an escape: nearly none do. */
+static size_t past_plain(const char *data, size_t length, size_t at) {
+    for (; length - at >= 8; at += 8) {
+        uint64_t eight = eight_load(data + at);
+        uint64_t marks = eight | eight_below(eight, ' ') | eight_equal(eight, '"') | eight_equal(eight, '\\') |
+                         eight_equal(eight, 0x7f);
+        if (marks & EIGHT_HIGHS)
+            return at + eight_first(marks & EIGHT_HIGHS);
+    }
+    while (at < length && data[at] >= ' ' && data[at] < 0x7f && data[at] != '"' && data[at] != '\\')
+        at++;
+    return at;
+}
+
 void buffer_json_string(struct buffer *buffer, const char *data, size_t length) {
     static const char hex[] = "0123456789abcdef";
     const unsigned char *bytes = (const unsigned char *)data;
     buffer_append(buffer, "\"", 1);
     size_t plain = 0; /* start of the run that needs no escape */
-    for (size_t i = 0; i < length;) {
+    for (size_t i = 0; (i = past_plain(data, length, i)) < length;) {
         unsigned char c = bytes[i];
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') { /* nearly all bytes */
-            i++;
-            continue;
-        }
         size_t size = c < 0x80 ? 0 : utf8_sequence(bytes + i, length - i);
         if (size) {
             i += size;

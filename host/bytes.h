@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Somebody else's bytes; says nothing about how long they live. */
 struct span {
@@ -39,7 +40,9 @@ struct buffer {
 };
 
 void buffer_append(struct buffer *buffer, const void *data, size_t length);
-void buffer_text(struct buffer *buffer, const char *text);
+static inline void buffer_text(struct buffer *buffer, const char *text) {
+    buffer_append(buffer, text, strlen(text));
+}
 void buffer_decimal(struct buffer *buffer, uint64_t number);
 void buffer_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Appends a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, so the result is always valid JSON. */

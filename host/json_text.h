@@ -2,11 +2,10 @@
 #ifndef HOST_JSON_TEXT_H
 #define HOST_JSON_TEXT_H
 
-#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+
+#include "eight.h"
 
 static inline bool json_is_space(unsigned char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -16,20 +15,13 @@ static inline bool json_is_digit(unsigned char c) {
     return c >= '0' && c <= '9';
 }
 
-/* The first byte from at on, at or before length, that is a quote, a backslash, a control or not ASCII. Eight are
-   looked at together: a byte less another sets its high bit where it was smaller, and what that borrows lies behind the
-   first.
-   */
+/* The first byte from at on, at or before length, that is a quote, a backslash, a control or not ASCII. */
 static inline size_t json_past_plain(const unsigned char *data, size_t length, size_t at) {
-    const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
     for (; length - at >= 8; at += 8) {
-        uint64_t eight;
-        memcpy(&eight, data + at, 8);
-        eight = le64toh(eight);
-        uint64_t quote = eight ^ ones * '"', backslash = eight ^ ones * '\\';
-        uint64_t marks = (eight | (eight - ones * 0x20) | (quote - ones) | (backslash - ones)) & highs;
-        if (marks)
-            return at + (size_t)__builtin_ctzll(marks) / 8;
+        uint64_t eight = eight_load(data + at);
+        uint64_t marks = eight | eight_below(eight, ' ') | eight_equal(eight, '"') | eight_equal(eight, '\\');
+        if (marks & EIGHT_HIGHS)
+            return at + eight_first(marks & EIGHT_HIGHS);
     }
     while (at < length && data[at] >= 0x20 && data[at] < 0x80 && data[at] != '"' && data[at] != '\\')
         at++;

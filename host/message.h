@@ -3,6 +3,7 @@
 #define HOST_MESSAGE_H
 
 #include <stdint.h>
+#include <strings.h>
 
 #include "bytes.h"
 
@@ -50,7 +51,19 @@ struct request {
 
 /* Can text be a header's name? (token, RFC 9110 5.6.2) */
 bool header_name_valid(const char *text);
-bool header_name_byte(char c);
+extern const bool header_name_bytes[256];
+static inline bool header_name_byte(char c) {
+    return header_name_bytes[(unsigned char)c];
+}
+
+/* Whether two names may be the same but for case, by their first letters: mostly the cheapest way to tell that they are
+   not. */
+static inline bool header_name_may_be(const char *name, const char *wanted) {
+    return ((name[0] ^ wanted[0]) & ~('a' ^ 'A')) == 0;
+}
+static inline bool header_name_is(const char *name, const char *wanted) {
+    return header_name_may_be(name, wanted) && strcasecmp(name, wanted) == 0;
+}
 
 /* NULL when the request has no such header. */
 const char *request_header(const struct request *request, const char *name);

@@ -5,6 +5,8 @@
 #include <strings.h>
 #include <sys/random.h>
 
+#include "eight.h"
+
 enum { MOST_HEADERS = 63 }; /* civetweb drops what follows the 64th without a word */
 
 static bool refuse(struct wire_refusal *refusal, int status, const char *error, const char *message) {
@@ -38,33 +40,41 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
-static bool is_visible(char c) {
-    return c > ' ' && c < 0x7f;
-}
-
-static bool is_value_byte(char c) {
-    return ((unsigned char)c >= ' ' && c != 0x7f) || c == '\t';
-}
-
-/* How many of the bytes are no control and not DEL for sure, eight at a time: a byte less ' ', or DEL less one, sets
-   its high bit where it was smaller, and what that borrows lies behind the first. */
+/* How many of the bytes, up to the first one that is not, are no control. */
 static inline size_t plain_bytes(const char *data, size_t length) {
-    const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
     size_t at = 0;
     for (; length - at >= 8; at += 8) {
-        uint64_t eight;
-        memcpy(&eight, data + at, 8);
-        uint64_t delete = eight ^ ones * 0x7f;
-        if ((((eight - ones * ' ') & ~eight) | ((delete - ones) & ~delete)) & highs)
-            break;
+        uint64_t eight = eight_load(data + at);
+        uint64_t marks = (eight_below(eight, ' ') | eight_equal(eight, 0x7f)) & ~eight & EIGHT_HIGHS;
+        if (marks)
+            return at + eight_first(marks);
     }
+    while (at < length && (unsigned char)data[at] >= ' ' && data[at] != 0x7f)
+        at++;
+    return at;
+}
+
+/* How many of them are visible ASCII; with literal, none that has a meaning of its own in a path's encoding. */
+static inline size_t visible_bytes(const char *data, size_t length, bool literal) {
+    size_t at = 0;
+    for (; length - at >= 8; at += 8) {
+        uint64_t eight = eight_load(data + at);
+        uint64_t marks = eight | eight_below(eight, '!') | eight_equal(eight, 0x7f);
+        if (literal)
+            marks |= eight_equal(eight, '%') | eight_equal(eight, '#');
+        if (marks & EIGHT_HIGHS)
+            return at + eight_first(marks & EIGHT_HIGHS);
+    }
+    while (at < length && data[at] > ' ' && data[at] < 0x7f && !(literal && (data[at] == '%' || data[at] == '#')))
+        at++;
     return at;
 }
 
 static struct span take_value(struct cursor *cursor) {
     const char *from = cursor->at;
-    cursor->at += plain_bytes(from, (size_t)(cursor->end - from));
-    take_while(cursor, is_value_byte);
+    do
+        cursor->at += plain_bytes(cursor->at, (size_t)(cursor->end - cursor->at));
+    while (cursor->at < cursor->end && *cursor->at == '\t' && cursor->at++);
     return (struct span){from, (size_t)(cursor->at - from)};
 }
 
@@ -73,7 +83,8 @@ static bool is_digit(char c) {
 }
 
 static bool is_named(struct span name, const char *wanted) {
-    return name.length == strlen(wanted) && strncasecmp(name.data, wanted, name.length) == 0;
+    return name.length == strlen(wanted) && header_name_may_be(name.data, wanted) &&
+           strncasecmp(name.data, wanted, name.length) == 0;
 }
 
 /* ---- Its lines ---- */
@@ -84,8 +95,9 @@ static bool read_request_line(struct cursor *cursor, struct wire_refusal *refusa
     if (!take_while(cursor, header_name_byte).length || !take(cursor, " "))
         return refuse(refusal, 400, "bad_request", "The request line is malformed.");
     bool path = cursor->at < cursor->end && *cursor->at == '/';
-    if (!take_while(cursor, is_visible).length || !take(cursor, " HTTP/1.") ||
-        !(take(cursor, "1\r\n") || take(cursor, "0\r\n")))
+    size_t target = visible_bytes(cursor->at, (size_t)(cursor->end - cursor->at), false);
+    cursor->at += target;
+    if (!target || !take(cursor, " HTTP/1.") || !(take(cursor, "1\r\n") || take(cursor, "0\r\n")))
         return refuse(refusal, 400, "bad_request", "The request line is malformed.");
     return path || refuse(refusal, 400, "bad_request", "The request target must be a path.");
 }
@@ -232,12 +244,21 @@ static int hex_digit(char c) {
 }
 
 bool wire_decode_path(const char *target, char *out, size_t size) {
+    const char *end = target + strlen(target);
     size_t length = 0;
-    for (const char *c = target; *c; c++) {
-        unsigned char byte = (unsigned char)*c;
+    for (const char *c = target; c < end;) {
+        size_t literal = visible_bytes(c, (size_t)(end - c), true);
+        if (length + (literal ? literal : 1) >= size)
+            return false;
+        memcpy(out + length, c, literal);
+        length += literal;
+        c += literal;
+        if (literal)
+            continue;
+        unsigned char byte = (unsigned char)*c++;
         if (byte == '%') {
-            int high = hex_digit(c[1]);
-            int low = high < 0 ? -1 : hex_digit(c[2]);
+            int high = hex_digit(c[0]);
+            int low = high < 0 ? -1 : hex_digit(c[1]);
             if (low < 0)
                 return false;
             byte = (unsigned char)(high * 16 + low);
@@ -247,7 +268,7 @@ bool wire_decode_path(const char *target, char *out, size_t size) {
         } else if (byte >= 0x80 || byte == '#') {
             return false;
         }
-        if (byte < 0x20 || byte == 0x7f || length + 1 >= size)
+        if (byte < 0x20 || byte == 0x7f)
             return false;
         out[length++] = (char)byte;
     }
@@ -267,20 +288,20 @@ bool wire_has_option(const char *value, const char *option) {
     return false;
 }
 
-/* Fresh lower-case hex digits; random enough to be unique, not a secret. */
+/* Fresh lower-case hex digits, of an even number up to 32; random enough to be unique, not a secret. */
 static void random_hex(char *out, size_t digits) {
-    static _Thread_local unsigned char pool[256];
+    static _Thread_local unsigned char pool[512];
     static _Thread_local size_t left;
-    for (size_t i = 0; i < digits; i += 2) {
-        if (left == 0) {
-            if (getrandom(pool, sizeof pool, 0) != (ssize_t)sizeof pool)
-                memset(pool, 0, sizeof pool);
-            left = sizeof pool;
-        }
-        static const char hex[] = "0123456789abcdef";
-        unsigned char byte = pool[--left];
-        out[i] = hex[byte >> 4];
-        out[i + 1] = hex[byte & 15];
+    if (left < digits / 2) {
+        if (getrandom(pool, sizeof pool, 0) != (ssize_t)sizeof pool)
+            memset(pool, 0, sizeof pool);
+        left = sizeof pool;
+    }
+    static const char hex[] = "0123456789abcdef";
+    left -= digits / 2;
+    for (size_t i = 0; i < digits / 2; i++) {
+        out[2 * i] = hex[pool[left + i] >> 4];
+        out[2 * i + 1] = hex[pool[left + i] & 15];
     }
     out[digits] = '\0';
 }
@@ -338,7 +359,7 @@ static void read_tracestate(const struct header *headers, size_t count, char *ou
     size_t length = 0;
     for (size_t i = 0; i < count; i++) {
         const char *value = headers[i].value;
-        if (strcasecmp(headers[i].name, "tracestate") != 0 || !value[0])
+        if (!header_name_is(headers[i].name, "tracestate") || !value[0])
             continue;
         size_t size = strlen(value), comma = length > 0;
         if (length + comma + size >= TRACESTATE_BYTES || !printable(value)) {
@@ -357,7 +378,7 @@ void wire_trace(const struct header *headers, size_t count, struct call_context 
     const char *parent = NULL;
     call->traceparent[0] = call->tracestate[0] = '\0';
     for (size_t i = 0; i < count; i++) {
-        if (strcasecmp(headers[i].name, "traceparent") != 0)
+        if (!header_name_is(headers[i].name, "traceparent"))
             continue;
         if (parent)
             return;
