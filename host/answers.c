@@ -22,6 +22,7 @@ enum {
 };
 
 struct answer {
+    atomic_uint references; /* the slot's, and of those who make sure that it still holds */
     struct cache_key key;
     int64_t made_ms;
     size_t size;
@@ -37,7 +38,7 @@ struct slot {
 };
 
 struct lock {
-    pthread_mutex_t mutex; /* held while an answer is compared and referenced */
+    pthread_mutex_t mutex; /* of known answers held only while one is compared and referenced */
     pthread_cond_t ended;  /* a run that others wait for */
 };
 
@@ -73,8 +74,8 @@ struct answers *answers_new(struct cache *cache) {
     return answers;
 }
 
-static void answer_free(struct answers *answers, struct answer *answer) {
-    if (!answer)
+static void answer_release(struct answers *answers, struct answer *answer) {
+    if (!answer || atomic_fetch_sub_explicit(&answer->references, 1, memory_order_acq_rel) > 1)
         return;
     atomic_fetch_sub(&answers->size, answer->size);
     trace_clear(&answer->trace);
@@ -87,7 +88,7 @@ void answers_free(struct answers *answers) {
     if (!answers)
         return;
     for (size_t i = 0; i < SLOTS; i++)
-        answer_free(answers, answers->slots[i].answer);
+        answer_release(answers, answers->slots[i].answer);
     for (size_t i = 0; i < LOCKS; i++) {
         pthread_mutex_destroy(&answers->locks[i].mutex);
         pthread_cond_destroy(&answers->locks[i].ended);
@@ -123,7 +124,6 @@ static bool same_key(const struct cache_key *a, const struct cache_key *b) {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* With the lock held. */
 static bool holds(const struct answers *answers, struct answer *answer) {
     if (clock_monotonic_ms() - answer->made_ms > MAX_AGE_MS)
         return false;
@@ -143,7 +143,7 @@ static void copy_response(struct response *to, const struct response *from) {
         response_piece(to, bytes_reference(from->pieces[i].owner), from->pieces[i].span);
 }
 
-/* Takes the answer out of the slot that no longer holds. With the lock held; the caller frees it without. */
+/* Takes the answer out of the slot that no longer holds. With the lock held; the caller releases it without. */
 static struct answer *take_stale(const struct answers *answers, struct slot *slot) {
     struct answer *answer = slot->answer;
     if (!answer || holds(answers, answer))
@@ -168,17 +168,23 @@ static struct slot *lock_slot(struct answers *answers, const struct answer_key *
     return &answers->slots[index];
 }
 
-/* With the lock held. *stale is the answer that no longer holds, to be freed without. */
+/* With the lock held. */
+static struct answer *find(const struct slot *slot, const struct answer_key *key) {
+    struct answer *answer = slot->answer;
+    return answer && same_key(&answer->key, &key->key) ? answer : NULL;
+}
+
+static void give(const struct answer *answer, struct response *response, struct bytes **decisions) {
+    copy_response(response, &answer->response);
+    *decisions = answer->decisions ? bytes_reference(answer->decisions) : NULL;
+}
+
+/* With the lock held. *stale is the answer that no longer holds, to be released without. */
 static bool recall(struct answers *answers, struct slot *slot, const struct answer_key *key, struct response *response,
                    struct bytes **decisions, struct answer **stale) {
-    if (!slot->answer || !same_key(&slot->answer->key, &key->key))
-        return false;
-    *stale = take_stale(answers, slot);
-    if (*stale)
-        return false;
-    copy_response(response, &slot->answer->response);
-    *decisions = slot->answer->decisions ? bytes_reference(slot->answer->decisions) : NULL;
-    return true;
+    if (find(slot, key) && !(*stale = take_stale(answers, slot)))
+        give(slot->answer, response, decisions);
+    return find(slot, key) != NULL;
 }
 
 static bool begin(struct answers *answers, const struct request *request, struct answer_key *key) {
@@ -197,13 +203,17 @@ bool answers_recall(struct answers *answers, const struct request *request, stru
                     struct bytes **decisions) {
     struct answer_key key;
     struct lock *lock;
-    struct answer *stale = NULL;
     if (!begin(answers, request, &key))
         return false;
     struct slot *slot = lock_slot(answers, &key, &lock);
-    bool found = recall(answers, slot, &key, response, decisions, &stale);
+    struct answer *answer = find(slot, &key);
+    if (answer)
+        atomic_fetch_add_explicit(&answer->references, 1, memory_order_relaxed);
     pthread_mutex_unlock(&lock->mutex);
-    answer_free(answers, stale);
+    bool found = answer && holds(answers, answer); /* one that does not is taken away by the run that follows */
+    if (found)
+        give(answer, response, decisions);
+    answer_release(answers, answer);
     return found;
 }
 
@@ -225,7 +235,7 @@ bool answers_find(struct answers *answers, const struct request *request, struct
         slot->making = key->key;
     }
     pthread_mutex_unlock(&lock->mutex);
-    answer_free(answers, stale);
+    answer_release(answers, stale);
     return found;
 }
 
@@ -263,7 +273,7 @@ static void sweep(struct answers *answers) {
     pthread_mutex_lock(&answers->locks[index % LOCKS].mutex);
     struct answer *stale = take_stale(answers, &answers->slots[index]);
     pthread_mutex_unlock(&answers->locks[index % LOCKS].mutex);
-    answer_free(answers, stale);
+    answer_release(answers, stale);
 }
 
 static bool worth_keeping(const struct answers *answers, const struct response *response) {
@@ -281,6 +291,7 @@ static struct answer *make_answer(struct answers *answers, const struct answer_k
     struct answer *answer = calloc(1, sizeof *answer);
     if (!answer)
         return NULL;
+    atomic_init(&answer->references, 1);
     answer->key = key->key;
     answer->made_ms = clock_monotonic_ms();
     answer->size = response->body_length + sizeof *answer;
@@ -295,7 +306,7 @@ static struct answer *make_answer(struct answers *answers, const struct answer_k
     atomic_fetch_add(&answers->size, answer->size);
     if (!answer->response.failed && !answer->response.headers.failed)
         return answer;
-    answer_free(answers, answer);
+    answer_release(answers, answer);
     return NULL;
 }
 
@@ -318,7 +329,7 @@ void answers_keep(struct answers *answers, const struct answer_key *key, struct 
         pthread_cond_broadcast(&lock->ended);
     }
     pthread_mutex_unlock(&lock->mutex);
-    answer_free(answers, old);
+    answer_release(answers, old);
 }
 
 void answers_inherit(struct answers *answers, const struct answers *from) {

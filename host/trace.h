@@ -4,6 +4,8 @@
 #ifndef HOST_TRACE_H
 #define HOST_TRACE_H
 
+#include <stdatomic.h>
+
 #include "cache.h"
 #include "kube_cache.h"
 
@@ -17,7 +19,7 @@ struct source {
     struct bytes *value;        /* … and what was there; a reference */
     struct kube_cache *copy;    /* the others: a reference … */
     struct kube_object *object; /* … and SOURCE_OBJECT: what was there; a reference */
-    uint64_t version;           /* of the copy, or of the cache, when what was there was last seen to be there */
+    _Atomic uint64_t version;   /* of the copy, when what was there was last seen to be there */
 };
 
 struct trace {
@@ -39,7 +41,7 @@ void trace_decision(struct trace *trace, struct span members);
 void trace_decisions_lost(struct trace *trace); /* not all of them are known */
 void trace_list(struct trace *trace, struct kube_cache *copy, uint64_t version);
 
-/* Is what was read still what is there? By one thread at a time. */
+/* Is what was read still what is there? Threads may ask at the same time. */
 bool source_holds(struct source *source, struct cache *cache);
 void source_release(struct source *source);
 void trace_clear(struct trace *trace);
