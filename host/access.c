@@ -35,28 +35,26 @@ static void append_number(struct buffer *line, const char *key, uint64_t number)
 
 /* Built by hand: it is written for every request. */
 static void log_request(const char *method, const char *route, const struct call_context *call,
-                        const struct response *response, int64_t duration_us) {
-    struct buffer line = {0};
-    log_begin(&line, LOG_INFO, "request");
-    append_text(&line, ",\"method\":", method);
-    append_text(&line, ",\"route\":", route);
-    append_number(&line, ",\"code\":", (uint64_t)response->status);
-    append_ms(&line, ",\"duration_ms\":", duration_us);
-    append_number(&line, ",\"bytes\":", response->body_length);
-    append_text(&line, ",\"caller\":", response->caller);
-    append_text(&line, ",\"request_id\":", call->request_id);
+                        const struct response *response, int64_t duration_us, struct buffer *line) {
+    log_begin(line, LOG_INFO, "request");
+    append_text(line, ",\"method\":", method);
+    append_text(line, ",\"route\":", route);
+    append_number(line, ",\"code\":", (uint64_t)response->status);
+    append_ms(line, ",\"duration_ms\":", duration_us);
+    append_number(line, ",\"bytes\":", response->body_length);
+    append_text(line, ",\"caller\":", response->caller);
+    append_text(line, ",\"request_id\":", call->request_id);
     if (call->traceparent[0]) {
-        buffer_text(&line, ",\"trace_id\":");
-        log_append_text(&line, call->traceparent + 3, 32, MAX_FIELD_BYTES);
+        buffer_text(line, ",\"trace_id\":");
+        log_append_text(line, call->traceparent + 3, 32, MAX_FIELD_BYTES);
     }
     if (call->revision[0])
-        append_text(&line, ",\"revision\":", call->revision);
-    append_number(&line, ",\"upstream_calls\":", call->upstream_calls);
-    append_ms(&line, ",\"upstream_ms\":", call->upstream_us);
+        append_text(line, ",\"revision\":", call->revision);
+    append_number(line, ",\"upstream_calls\":", call->upstream_calls);
+    append_ms(line, ",\"upstream_ms\":", call->upstream_us);
     if (response->error[0])
-        append_text(&line, ",\"error\":", response->error);
-    log_end(&line);
-    buffer_free(&line);
+        append_text(line, ",\"error\":", response->error);
+    log_end(line);
 }
 
 /* Methods that HTTP knows become a label, what else clients make up does not. */
@@ -69,7 +67,7 @@ static const char *known_method(const char *method) {
 }
 
 static void record(const struct access *access, const char *method, const char *route, const struct call_context *call,
-                   const struct response *response, int64_t duration_us) {
+                   const struct response *response, int64_t duration_us, struct buffer *scratch) {
     char code[12];
     int status = response->status;
     for (int i = 2; i >= 0; i--, status /= 10)
@@ -78,16 +76,16 @@ static void record(const struct access *access, const char *method, const char *
     metric_add(access->requests, (const char *[]){route, method, code}, 1);
     metric_observe(access->durations, (const char *[]){route}, (double)duration_us / 1e6);
     if (log_enabled(LOG_INFO))
-        log_request(method, route, call, response, duration_us);
+        log_request(method, route, call, response, duration_us, scratch);
 }
 
 void access_record(const struct access *access, const struct request *request, const struct response *response,
-                   int64_t duration_us) {
+                   int64_t duration_us, struct buffer *scratch) {
     const char *route = response->route[0] ? response->route : "other";
-    record(access, known_method(request->method), route, request->call, response, duration_us);
+    record(access, known_method(request->method), route, request->call, response, duration_us, scratch);
 }
 
 void access_refused(const struct access *access, const struct call_context *call, const struct response *response,
-                    int64_t duration_us) {
-    record(access, "", "refused", call, response, duration_us);
+                    int64_t duration_us, struct buffer *scratch) {
+    record(access, "", "refused", call, response, duration_us, scratch);
 }

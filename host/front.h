@@ -47,7 +47,7 @@ void front_listen(struct front *front);  /* accept connections, from now on */
 bool front_prepare(void);                /* serve connections, for life; false when memory is exhausted */
 void front_open(struct front *front);    /* serve a connection */
 void front_request(int64_t deadline_ms); /* read the rest of a request; waits for its peer end then */
-void front_answer(int64_t deadline_ms);  /* answer it; waits for its peer end then */
+void front_answer(int64_t timeout_ms);   /* answer it; waits for its peer end so long after the first; 0: never */
 void front_between(void);                /* wait for the connection's next request, or close it */
 void front_close(void);                  /* nothing: the connection is closed, or given back */
 /* Has this thread's request not come whole in time? */

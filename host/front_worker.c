@@ -36,7 +36,8 @@ static _Thread_local struct {
     size_t held;         /* how many bytes below are read of the connection, but not by civetweb yet … */
     size_t held_at;      /* … and where they begin */
     bool patient;        /* the connection is one that recv waits on, LINGER_MS long */
-    int64_t deadline_ms; /* of waits for the peer; 0: none */
+    int64_t deadline_ms; /* of waits for the peer; 0: none … */
+    int64_t timeout_ms;  /* … or, when this is set, so long after the first of them */
     int64_t stalled_ms;  /* waited for it in this request */
 } self = {.descriptor = -1, .parked = -1};
 
@@ -80,9 +81,10 @@ void front_request(int64_t deadline_ms) {
         self.deadline_ms = deadline_ms;
 }
 
-void front_answer(int64_t deadline_ms) {
+void front_answer(int64_t timeout_ms) {
     self.phase = INSIDE;
-    self.deadline_ms = deadline_ms;
+    self.deadline_ms = 0;
+    self.timeout_ms = timeout_ms;
 }
 
 void front_between(void) {
@@ -144,6 +146,9 @@ static int wait_for_peer(struct pollfd *descriptor, int timeout_ms) {
     int result = wait_on(descriptor, 1, 0);
     if (result != 0 || timeout_ms == 0 || descriptor->fd >= front->capacity)
         return result;
+    if (self.timeout_ms)
+        self.deadline_ms = now + self.timeout_ms;
+    self.timeout_ms = 0;
     if (self.deadline_ms) {
         int64_t left = self.deadline_ms - now;
         if (left <= 0 && !writing)
@@ -213,6 +218,7 @@ static int take_request(struct pollfd *descriptor, size_t bytes) {
     self.descriptor = descriptor->fd;
     self.limit = bytes;
     self.deadline_ms = 0;
+    self.timeout_ms = 0;
     self.stalled_ms = 0;
     descriptor->revents = POLLIN;
     return 1;

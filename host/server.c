@@ -250,7 +250,7 @@ static bool read_body(struct mg_connection *connection, const struct server *ser
 static void drain(struct mg_connection *connection) {
     char part[8192];
     int count = 1;
-    front_answer(clock_monotonic_ms() + DRAIN_MS);
+    front_answer(DRAIN_MS);
     for (size_t total = 0; total < DRAIN_BYTES && count > 0; total += (size_t)count)
         count = mg_read(connection, part, sizeof part);
 }
@@ -314,7 +314,7 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         mg_disable_connection_keep_alive(connection);
     if (response->delay_ms > 0 && server->options.streaming)
         clock_sleep_ms(response->delay_ms);
-    front_answer(response->stream ? 0 : clock_monotonic_ms() + server->options.request_timeout_ms);
+    front_answer(response->stream ? 0 : server->options.request_timeout_ms);
     if (response->stream && server->options.streaming)
         write_stream(server, worker, call);
     else if (!write_response(worker, call, strcmp(request.method, "HEAD") == 0, close))
@@ -323,9 +323,9 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         drain(connection);
     int64_t duration_us = clock_monotonic_us() - start_us;
     if (handled && server->options.done)
-        server->options.done(server->options.context, &request, response, duration_us);
+        server->options.done(server->options.context, &request, response, duration_us, &worker->output);
     else if (!handled && server->options.refused)
-        server->options.refused(server->options.context, call, response, duration_us);
+        server->options.refused(server->options.context, call, response, duration_us, &worker->output);
 }
 
 static int on_request(struct mg_connection *connection) {
@@ -336,7 +336,6 @@ static int on_request(struct mg_connection *connection) {
         return 500;
     }
     struct call_context call = {0};
-    response_clear(&worker->response);
     atomic_fetch_add(&server->load->requests, 1);
     handle(connection, server, worker, &call);
     atomic_fetch_sub(&server->load->requests, 1);
@@ -354,7 +353,7 @@ static int on_error(struct mg_connection *connection, int status, const char *me
     (void)message;
     if (!worker)
         return 0;
-    front_answer(clock_monotonic_ms() + DRAIN_MS);
+    front_answer(DRAIN_MS);
     wire_request_id(NULL, call.request_id);
     if (front_expired())
         response_problem(&worker->response, 408, "bad_request", "The header did not arrive in time.", call.request_id);
@@ -371,7 +370,7 @@ static int on_error(struct mg_connection *connection, int status, const char *me
     mg_disable_connection_keep_alive(connection);
     mg_set_user_connection_data(connection, worker);
     if (server->options.refused)
-        server->options.refused(server->options.context, &call, &worker->response, 0);
+        server->options.refused(server->options.context, &call, &worker->response, 0, &worker->output);
     response_clear(&worker->response);
     front_between();
     return 0;
@@ -421,7 +420,7 @@ static void on_overload(void *context, int descriptor) {
     if (!out.failed && !response.failed)
         send(descriptor, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (server->options.refused)
-        server->options.refused(server->options.context, &call, &response, 0);
+        server->options.refused(server->options.context, &call, &response, 0, &out);
     buffer_free(&out);
     response_free(&response);
 }

@@ -24,10 +24,11 @@ struct server_options {
     struct server_load *load;   /* kept up to date; NULL when nobody wants to know */
     void (*handle)(void *context, const struct request *request, struct response *response);
     /* After the answer was written, or could not be. May be NULL. For what is refused before it is a request `refused`
-       is called instead. */
-    void (*done)(void *context, const struct request *request, const struct response *response, int64_t duration_us);
+       is called instead. Both may use scratch's memory, whatever it holds. */
+    void (*done)(void *context, const struct request *request, const struct response *response, int64_t duration_us,
+                 struct buffer *scratch);
     void (*refused)(void *context, const struct call_context *call, const struct response *response,
-                    int64_t duration_us);
+                    int64_t duration_us, struct buffer *scratch);
     void *context;
 };
 

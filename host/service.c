@@ -211,13 +211,14 @@ void service_handle_admin(void *context, const struct request *request, struct r
                      request->call->request_id);
 }
 
-void service_done(void *context, const struct request *request, const struct response *response, int64_t duration_us) {
+void service_done(void *context, const struct request *request, const struct response *response, int64_t duration_us,
+                  struct buffer *scratch) {
     struct service *service = context;
-    access_record(&service->access, request, response, duration_us);
+    access_record(&service->access, request, response, duration_us, scratch);
 }
 
 void service_refused(void *context, const struct call_context *call, const struct response *response,
-                     int64_t duration_us) {
+                     int64_t duration_us, struct buffer *scratch) {
     struct service *service = context;
-    access_refused(&service->access, call, response, duration_us);
+    access_refused(&service->access, call, response, duration_us, scratch);
 }

@@ -23,9 +23,10 @@ void service_drain(struct service *service);
 
 /* For struct server_options, with the service as context. */
 void service_handle(void *context, const struct request *request, struct response *response);
-void service_done(void *context, const struct request *request, const struct response *response, int64_t duration_us);
+void service_done(void *context, const struct request *request, const struct response *response, int64_t duration_us,
+                  struct buffer *scratch);
 void service_refused(void *context, const struct call_context *call, const struct response *response,
-                     int64_t duration_us);
+                     int64_t duration_us, struct buffer *scratch);
 
 /* The admin listener's handler: /healthz, /readyz, /metrics, /policy. */
 void service_handle_admin(void *context, const struct request *request, struct response *response);
