@@ -29,7 +29,7 @@ struct control {
     _Atomic uint64_t kinds;
     _Atomic uint64_t injected;
     _Atomic int64_t bytes;   /* allocated and not freed */
-    _Atomic uint64_t thread; /* the so-manieth from now on fails; 0: none by its number */
+    _Atomic uint64_t thread; /* the nth from now on fails; 0: none by its number */
 };
 
 static struct control *control;

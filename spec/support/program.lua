@@ -35,10 +35,14 @@ function program.read(path)
   return text
 end
 
---- The environment that the image gives it.
+local image -- the environment that the image gives it, once it was read
+
 local function image_environment()
-  local stages = require "spec.image.dockerfile".parse(program.read "Dockerfile")
-  return stages[#stages].environment
+  if not image then
+    local stages = require "spec.image.dockerfile".parse(program.read "Dockerfile")
+    image = stages[#stages].environment
+  end
+  return image
 end
 
 local function environment_of(settings, directory)
