@@ -29,19 +29,19 @@ static unsigned char peek(const struct reader *reader) {
     return reader->at < reader->length ? reader->data[reader->at] : 0;
 }
 
-static bool read_string(struct reader *reader) {
+static inline bool read_string(struct reader *reader) {
     const unsigned char *data = reader->data;
     size_t length = reader->length, at = reader->at + 1, size;
     for (;;) {
         at = json_past_plain(data, length, at);
+        if (at < length && data[at] == '"') {
+            reader->at = at + 1;
+            return true;
+        }
         reader->at = at;
         if (at == length)
             return refuse(reader, "the text ends inside a string");
         unsigned char c = data[at];
-        if (c == '"') {
-            reader->at = at + 1;
-            return true;
-        }
         if (c < 0x20)
             return refuse(reader, "a control character inside a string");
         if (c == '\\') {
@@ -93,7 +93,7 @@ static bool read_word(struct reader *reader, const char *word) {
     return true;
 }
 
-static bool read_scalar(struct reader *reader) {
+static inline bool read_scalar(struct reader *reader) {
     switch (peek(reader)) {
     case '"':
         return read_string(reader);
@@ -159,7 +159,7 @@ static bool key_is_new(struct keys *keys, unsigned depth, const struct reader *r
 }
 
 /* A member up to the value: key and colon. */
-static bool read_key(struct reader *reader, struct keys *keys, unsigned depth) {
+static inline bool read_key(struct reader *reader, struct keys *keys, unsigned depth) {
     size_t offset = reader->at;
     if (peek(reader) != '"')
         return refuse(reader, "expected a key in quotes");
