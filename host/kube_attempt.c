@@ -67,8 +67,12 @@ static void fail(struct http_exchange *exchange, enum http_failure failure) {
 }
 
 /* As kube_perform, but ends when it is cancelled. */
-static void perform_cancellable(const struct kube_caller *caller, const char *path, struct http_exchange *exchange) {
-    struct gathered gathered = {.body = bytes_new(FIRST_BODY_BYTES), .most = exchange->max_response_bytes};
+static void perform_cancellable(const struct kube_caller *caller, const char *path, struct bytes **room,
+                                struct http_exchange *exchange) {
+    struct gathered gathered = {.body = room && *room ? *room : bytes_new(FIRST_BODY_BYTES),
+                                .most = exchange->max_response_bytes};
+    if (room)
+        *room = NULL;
     if (!gathered.body) {
         http_exchange_free(exchange);
         fail(exchange, HTTP_MEMORY);
@@ -87,8 +91,8 @@ static void perform_cancellable(const struct kube_caller *caller, const char *pa
     bytes_release(gathered.body);
 }
 
-bool kube_attempt(const struct kube_caller *caller, const struct buffer *path, struct http_exchange *exchange,
-                  struct kube_failure *failure) {
+bool kube_attempt(const struct kube_caller *caller, const struct buffer *path, struct bytes **room,
+                  struct http_exchange *exchange, struct kube_failure *failure) {
     int64_t deadline = deadline_of(caller);
     exchange->context = caller->context;
     exchange->deadline_ms = caller->deadline_ms;
@@ -99,7 +103,7 @@ bool kube_attempt(const struct kube_caller *caller, const struct buffer *path, s
     }
     for (unsigned attempt = 0;; attempt++) {
         if (caller->cancel)
-            perform_cancellable(caller, path->data, exchange);
+            perform_cancellable(caller, path->data, room, exchange);
         else
             kube_perform(caller->kube, path->data, exchange);
         if (exchange->failure == HTTP_OK && exchange->status >= 200 && exchange->status < 300)

@@ -119,27 +119,34 @@ static void append_parameter(struct buffer *path, const char *name, const char *
 /* ---- Pages, one ahead: the API server makes the next while we read the last ---- */
 
 struct page {
-    struct listing *listing;
-    char *token; /* NULL for the first page */
+    char *token;        /* NULL for the first page */
+    struct bytes *room; /* for its body: memory that is fresh costs more than what is read into it */
     struct http_exchange exchange;
     struct kube_failure failure; /* when it is not done */
-    bool done;
-    bool ahead; /* under way in thread */
-    pthread_t thread;
+    bool fetched, done;
 };
 
-static void *fetch(void *context) {
-    struct page *page = context;
-    struct listing *listing = page->listing;
+/* A thread that stays from the first page ahead to the end of the list. */
+struct fetcher {
+    const struct listing *listing;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex; /* of what follows */
+    pthread_cond_t changed;
+    struct page *wanted; /* until it is there */
+    bool ending;
+};
+
+static void fetch(const struct listing *listing, struct page *page) {
     struct buffer path = {0};
     page->exchange = (struct http_exchange){.method = "GET", .max_response_bytes = KUBE_PAGE_MAX_BYTES};
     buffer_format(&path, "%s?limit=%u", listing->resource->path, listing->limit);
     append_parameter(&path, "labelSelector", listing->label_selector);
     append_parameter(&path, "fieldSelector", listing->field_selector);
     append_parameter(&path, "continue", page->token);
-    page->done = kube_attempt(listing->caller, &path, &page->exchange, &page->failure);
+    page->done = kube_attempt(listing->caller, &path, &page->room, &page->exchange, &page->failure);
+    page->fetched = true;
     buffer_free(&path);
-    return NULL;
 }
 
 /* The continue token as it stands at the end of most lists, before they are read; NULL when none is seen there. Only
@@ -155,19 +162,65 @@ static char *guess_next(const struct bytes *body) {
     return quote && quote > token ? strndup(token, (size_t)(quote - token)) : NULL;
 }
 
-static void fetch_ahead(struct page *page) {
-    page->ahead = pthread_create(&page->thread, NULL, fetch, page) == 0;
+static void *fetch_wanted(void *context) {
+    struct fetcher *fetcher = context;
+    pthread_mutex_lock(&fetcher->mutex);
+    while (!fetcher->ending) {
+        if (!fetcher->wanted) {
+            pthread_cond_wait(&fetcher->changed, &fetcher->mutex);
+            continue;
+        }
+        pthread_mutex_unlock(&fetcher->mutex);
+        fetch(fetcher->listing, fetcher->wanted);
+        pthread_mutex_lock(&fetcher->mutex);
+        fetcher->wanted = NULL;
+        pthread_cond_broadcast(&fetcher->changed);
+    }
+    pthread_mutex_unlock(&fetcher->mutex);
+    return NULL;
 }
 
-static void page_free(struct page *page) {
-    if (page->ahead) {
-        pthread_join(page->thread, NULL);
-        if (!page->done)
-            kube_failure_free(&page->failure);
+/* False when there is no thread to be had. */
+static bool fetch_ahead(struct fetcher *fetcher, struct page *page) {
+    pthread_mutex_lock(&fetcher->mutex);
+    if (!fetcher->started)
+        fetcher->started = pthread_create(&fetcher->thread, NULL, fetch_wanted, fetcher) == 0;
+    fetcher->wanted = fetcher->started ? page : NULL;
+    pthread_cond_broadcast(&fetcher->changed);
+    pthread_mutex_unlock(&fetcher->mutex);
+    return fetcher->started;
+}
+
+static void await(struct fetcher *fetcher) {
+    pthread_mutex_lock(&fetcher->mutex);
+    while (fetcher->wanted)
+        pthread_cond_wait(&fetcher->changed, &fetcher->mutex);
+    pthread_mutex_unlock(&fetcher->mutex);
+}
+
+static void end(struct fetcher *fetcher) {
+    pthread_mutex_lock(&fetcher->mutex);
+    fetcher->ending = true;
+    pthread_cond_broadcast(&fetcher->changed);
+    pthread_mutex_unlock(&fetcher->mutex);
+    if (fetcher->started)
+        pthread_join(fetcher->thread, NULL);
+    pthread_cond_destroy(&fetcher->changed);
+    pthread_mutex_destroy(&fetcher->mutex);
+}
+
+/* The body's memory is there for another page, unless objects live in it. */
+static void clear_page(const struct listing *listing, struct page *page) {
+    struct bytes *room = page->room;
+    if (listing->copy && !room) {
+        room = page->exchange.body_bytes;
+        page->exchange.body_bytes = NULL;
     }
     http_exchange_free(&page->exchange);
+    if (page->fetched && !page->done)
+        kube_failure_free(&page->failure);
     free(page->token);
-    *page = (struct page){.listing = page->listing};
+    *page = (struct page){.room = room};
 }
 
 /* What follows a page that did not come: the same or all again, or *listing->failure. */
@@ -186,40 +239,49 @@ static bool recover(struct listing *listing, const struct page *page, bool *star
     return true;
 }
 
+/* Reads a page while the one that seems to follow it is fetched into next. */
+static bool read_and_fetch(struct listing *listing, struct fetcher *fetcher, const struct page *page,
+                           struct page *next) {
+    next->token = listing->copy ? guess_next(page->exchange.body_bytes) : NULL;
+    bool ahead = next->token && fetch_ahead(fetcher, next);
+    bool good = read_page(listing, page->exchange.body_bytes);
+    if (ahead)
+        await(fetcher);
+    if (!ahead || !good || strcmp(next->token, listing->next) != 0)
+        clear_page(listing, next);
+    return good;
+}
+
 static bool fetch_pages(struct listing *listing) {
-    struct page page = {.listing = listing}, next = {.listing = listing};
+    struct fetcher fetcher = {
+        .listing = listing, .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct page pages[2] = {{.done = false}}, *page = &pages[0], *next = &pages[1];
     bool started_over = false, good = true;
     while (good && (!listing->next || *listing->next)) {
-        bool foreseen = next.token && listing->next && strcmp(next.token, listing->next) == 0;
-        if (foreseen && next.ahead) {
-            pthread_join(next.thread, NULL);
-            page = next;
-            page.ahead = false;
-            next = (struct page){.listing = listing};
-        } else {
-            page_free(&next);
-            page.token = listing->next ? strdup(listing->next) : NULL;
-            if (listing->next && !page.token) {
+        if (!page->fetched) {
+            page->token = listing->next ? strdup(listing->next) : NULL;
+            if (listing->next && !page->token) {
                 good = fail(listing, KUBE_UNAVAILABLE, "out of memory");
                 break;
             }
-            fetch(&page);
+            fetch(listing, page);
         }
-        if (page.done) {
-            next.token = listing->copy ? guess_next(page.exchange.body_bytes) : NULL;
-            if (next.token)
-                fetch_ahead(&next);
-            good = read_page(listing, page.exchange.body_bytes);
-        } else {
-            good = recover(listing, &page, &started_over);
-            if (good)
-                kube_failure_free(&page.failure);
-            else
-                *listing->failure = page.failure;
+        if (page->done) {
+            good = read_and_fetch(listing, &fetcher, page, next);
+        } else if (!(good = recover(listing, page, &started_over))) {
+            *listing->failure = page->failure;
+            page->failure = (struct kube_failure){0};
         }
-        page_free(&page);
+        clear_page(listing, page);
+        struct page *read = page;
+        page = next;
+        next = read;
     }
-    page_free(&next);
+    end(&fetcher);
+    for (size_t i = 0; i < 2; i++) {
+        clear_page(listing, &pages[i]);
+        bytes_release(pages[i].room);
+    }
     return good;
 }
 

@@ -114,7 +114,7 @@ static bool perform_for_object(const struct kube_caller *caller, struct buffer *
                                struct http_exchange *exchange, struct kube_object **object,
                                struct kube_failure *failure) {
     exchange->max_response_bytes = KUBE_OBJECT_MAX_BYTES;
-    bool done = kube_attempt(caller, path, exchange, failure) && read_object(exchange, name, object, failure);
+    bool done = kube_attempt(caller, path, NULL, exchange, failure) && read_object(exchange, name, object, failure);
     http_exchange_free(exchange);
     buffer_free(path);
     return done;
@@ -167,7 +167,7 @@ bool kube_delete(const struct kube_caller *caller, const struct kube_resource *r
                                      .max_response_bytes = KUBE_OBJECT_MAX_BYTES};
     if (body.failed)
         path.failed = true;
-    bool done = kube_attempt(caller, &path, &exchange, failure);
+    bool done = kube_attempt(caller, &path, NULL, &exchange, failure);
     http_exchange_free(&exchange);
     buffer_free(&path);
     buffer_free(&body);

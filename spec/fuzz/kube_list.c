@@ -6,11 +6,12 @@
 static struct span pages;
 static unsigned asked;
 
-bool __wrap_kube_attempt(const struct kube_caller *caller, const struct buffer *path, struct http_exchange *exchange,
-                         struct kube_failure *failure);
-bool __wrap_kube_attempt(const struct kube_caller *caller, const struct buffer *path, struct http_exchange *exchange,
-                         struct kube_failure *failure) {
+bool __wrap_kube_attempt(const struct kube_caller *caller, const struct buffer *path, struct bytes **room,
+                         struct http_exchange *exchange, struct kube_failure *failure);
+bool __wrap_kube_attempt(const struct kube_caller *caller, const struct buffer *path, struct bytes **room,
+                         struct http_exchange *exchange, struct kube_failure *failure) {
     (void)caller;
+    (void)room;
     expect(!path->failed && strncmp(path->data, "/apis/g/v1/namespaces/n/things?limit=", 37) == 0);
     for (size_t i = 0; i < path->length; i++)
         expect(path->data[i] > ' ' && path->data[i] < 0x7f);
