@@ -121,8 +121,8 @@ static void remove_entry(struct cache *cache, struct entry *entry) {
     free(entry);
 }
 
-/* Two of the entries that nobody has used for longest, if they are out of date: one more is stored each time, so that
-   no more are kept than are in use. */
+/* Two of the entries that nobody has used for longest, if they are out of date, for one more that is stored: a burst of
+   callers who never come back does not stay. */
 static void sweep(struct cache *cache, int64_t now) {
     for (int i = 0; i < 2 && cache->oldest && cache->oldest->expires_ms <= now; i++)
         remove_entry(cache, cache->oldest);

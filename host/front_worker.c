@@ -77,6 +77,7 @@ void front_open(struct front *front) {
 
 void front_request(int64_t deadline_ms) {
     self.phase = INSIDE;
+    self.timeout_ms = 0;
     if (!self.expired)
         self.deadline_ms = deadline_ms;
 }

@@ -290,7 +290,7 @@ bool wire_has_option(const char *value, const char *option) {
 
 /* Fresh lower-case hex digits, of an even number up to 32; random enough to be unique, not a secret. */
 static void random_hex(char *out, size_t digits) {
-    static _Thread_local unsigned char pool[512];
+    static _Thread_local unsigned char pool[256]; /* as many as getrandom gives in one piece for sure */
     static _Thread_local size_t left;
     if (left < digits / 2) {
         if (getrandom(pool, sizeof pool, 0) != (ssize_t)sizeof pool)
