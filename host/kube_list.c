@@ -12,6 +12,7 @@ struct listing {
     const struct kube_resource *resource;
     const char *label_selector, *field_selector;
     bool copy;
+    const char *index_label;
     unsigned limit;
     char *next; /* the continue token; NULL before the first page, "" behind the last */
     struct kube_list *list;
@@ -48,6 +49,8 @@ static bool append_object(struct listing *listing, struct bytes *page, const str
     struct kube_object *object = listing->copy ? kube_object_copy(text) : kube_object_new(page, text);
     if (!object)
         return fail(listing, KUBE_UNAVAILABLE, "out of memory");
+    if (listing->index_label)
+        kube_object_index(object, listing->index_label);
     list->objects[list->count++] = object;
     return true;
 }
@@ -126,14 +129,16 @@ struct page {
     bool fetched, done;
 };
 
-/* A thread that stays from the first page ahead to the end of the list. */
-struct fetcher {
-    const struct listing *listing;
+/* A thread that reads pages, from the first one that is followed by another to the end of the list. The list's own
+   thread fetches: so the next request is on its way before anything else is done. */
+struct reader {
+    struct listing *listing;
     pthread_t thread;
     bool started;
     pthread_mutex_t mutex; /* of what follows */
     pthread_cond_t changed;
-    struct page *wanted; /* until it is there */
+    struct bytes *page; /* until it is read */
+    bool good;          /* it was */
     bool ending;
 };
 
@@ -162,51 +167,53 @@ static char *guess_next(const struct bytes *body) {
     return quote && quote > token ? strndup(token, (size_t)(quote - token)) : NULL;
 }
 
-static void *fetch_wanted(void *context) {
-    struct fetcher *fetcher = context;
-    pthread_mutex_lock(&fetcher->mutex);
-    while (!fetcher->ending) {
-        if (!fetcher->wanted) {
-            pthread_cond_wait(&fetcher->changed, &fetcher->mutex);
+static void *read_pages(void *context) {
+    struct reader *reader = context;
+    pthread_mutex_lock(&reader->mutex);
+    while (!reader->ending) {
+        if (!reader->page) {
+            pthread_cond_wait(&reader->changed, &reader->mutex);
             continue;
         }
-        pthread_mutex_unlock(&fetcher->mutex);
-        fetch(fetcher->listing, fetcher->wanted);
-        pthread_mutex_lock(&fetcher->mutex);
-        fetcher->wanted = NULL;
-        pthread_cond_broadcast(&fetcher->changed);
+        pthread_mutex_unlock(&reader->mutex);
+        bool good = read_page(reader->listing, reader->page);
+        pthread_mutex_lock(&reader->mutex);
+        reader->good = good;
+        reader->page = NULL;
+        pthread_cond_broadcast(&reader->changed);
     }
-    pthread_mutex_unlock(&fetcher->mutex);
+    pthread_mutex_unlock(&reader->mutex);
     return NULL;
 }
 
-/* False when there is no thread to be had. */
-static bool fetch_ahead(struct fetcher *fetcher, struct page *page) {
-    pthread_mutex_lock(&fetcher->mutex);
-    if (!fetcher->started)
-        fetcher->started = pthread_create(&fetcher->thread, NULL, fetch_wanted, fetcher) == 0;
-    fetcher->wanted = fetcher->started ? page : NULL;
-    pthread_cond_broadcast(&fetcher->changed);
-    pthread_mutex_unlock(&fetcher->mutex);
-    return fetcher->started;
+/* Until await, the listing is the reader's. False when there is no thread to be had. */
+static bool read_beside(struct reader *reader, struct bytes *page) {
+    pthread_mutex_lock(&reader->mutex);
+    if (!reader->started)
+        reader->started = pthread_create(&reader->thread, NULL, read_pages, reader) == 0;
+    reader->page = reader->started ? page : NULL;
+    pthread_cond_broadcast(&reader->changed);
+    pthread_mutex_unlock(&reader->mutex);
+    return reader->started;
 }
 
-static void await(struct fetcher *fetcher) {
-    pthread_mutex_lock(&fetcher->mutex);
-    while (fetcher->wanted)
-        pthread_cond_wait(&fetcher->changed, &fetcher->mutex);
-    pthread_mutex_unlock(&fetcher->mutex);
+static bool await(struct reader *reader) {
+    pthread_mutex_lock(&reader->mutex);
+    while (reader->page)
+        pthread_cond_wait(&reader->changed, &reader->mutex);
+    pthread_mutex_unlock(&reader->mutex);
+    return reader->good;
 }
 
-static void end(struct fetcher *fetcher) {
-    pthread_mutex_lock(&fetcher->mutex);
-    fetcher->ending = true;
-    pthread_cond_broadcast(&fetcher->changed);
-    pthread_mutex_unlock(&fetcher->mutex);
-    if (fetcher->started)
-        pthread_join(fetcher->thread, NULL);
-    pthread_cond_destroy(&fetcher->changed);
-    pthread_mutex_destroy(&fetcher->mutex);
+static void end(struct reader *reader) {
+    pthread_mutex_lock(&reader->mutex);
+    reader->ending = true;
+    pthread_cond_broadcast(&reader->changed);
+    pthread_mutex_unlock(&reader->mutex);
+    if (reader->started)
+        pthread_join(reader->thread, NULL);
+    pthread_cond_destroy(&reader->changed);
+    pthread_mutex_destroy(&reader->mutex);
 }
 
 /* The body's memory is there for another page, unless objects live in it. */
@@ -240,20 +247,21 @@ static bool recover(struct listing *listing, const struct page *page, bool *star
 }
 
 /* Reads a page while the one that seems to follow it is fetched into next. */
-static bool read_and_fetch(struct listing *listing, struct fetcher *fetcher, const struct page *page,
-                           struct page *next) {
-    next->token = listing->copy ? guess_next(page->exchange.body_bytes) : NULL;
-    bool ahead = next->token && fetch_ahead(fetcher, next);
-    bool good = read_page(listing, page->exchange.body_bytes);
-    if (ahead)
-        await(fetcher);
-    if (!ahead || !good || strcmp(next->token, listing->next) != 0)
+static bool read_and_fetch(struct reader *reader, const struct page *page, struct page *next) {
+    struct listing *listing = reader->listing;
+    struct bytes *body = page->exchange.body_bytes;
+    next->token = listing->copy ? guess_next(body) : NULL;
+    bool beside = next->token && read_beside(reader, body);
+    if (beside)
+        fetch(listing, next);
+    bool good = beside ? await(reader) : read_page(listing, body);
+    if (!beside || !good || strcmp(next->token, listing->next) != 0)
         clear_page(listing, next);
     return good;
 }
 
 static bool fetch_pages(struct listing *listing) {
-    struct fetcher fetcher = {
+    struct reader reader = {
         .listing = listing, .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     struct page pages[2] = {{.done = false}}, *page = &pages[0], *next = &pages[1];
     bool started_over = false, good = true;
@@ -267,7 +275,7 @@ static bool fetch_pages(struct listing *listing) {
             fetch(listing, page);
         }
         if (page->done) {
-            good = read_and_fetch(listing, &fetcher, page, next);
+            good = read_and_fetch(&reader, page, next);
         } else if (!(good = recover(listing, page, &started_over))) {
             *listing->failure = page->failure;
             page->failure = (struct kube_failure){0};
@@ -277,7 +285,7 @@ static bool fetch_pages(struct listing *listing) {
         page = next;
         next = read;
     }
-    end(&fetcher);
+    end(&reader);
     for (size_t i = 0; i < 2; i++) {
         clear_page(listing, &pages[i]);
         bytes_release(pages[i].room);
@@ -301,12 +309,14 @@ static void sort(struct kube_list *list) {
 }
 
 bool kube_list(const struct kube_caller *caller, const struct kube_resource *resource, const char *label_selector,
-               const char *field_selector, bool copy, struct kube_list *list, struct kube_failure *failure) {
+               const char *field_selector, bool copy, const char *index_label, struct kube_list *list,
+               struct kube_failure *failure) {
     struct listing listing = {.caller = caller,
                               .resource = resource,
                               .label_selector = label_selector,
                               .field_selector = field_selector,
                               .copy = copy,
+                              .index_label = index_label,
                               .limit = KUBE_PAGE_LIMIT,
                               .list = list,
                               .failure = failure};

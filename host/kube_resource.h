@@ -49,9 +49,11 @@ struct kube_list {
     char resource_version[64]; /* to watch from */
 };
 /* Every object, in pages; one that expires on the way is started over once. Selectors are as sent, "" for none. copy:
-   each object keeps only its own bytes alive, else they share their page's. */
+   each object keeps only its own bytes alive, else they share their page's. index_label: as for kube_object_index, or
+   NULL. */
 bool kube_list(const struct kube_caller *caller, const struct kube_resource *resource, const char *label_selector,
-               const char *field_selector, bool copy, struct kube_list *list, struct kube_failure *failure);
+               const char *field_selector, bool copy, const char *index_label, struct kube_list *list,
+               struct kube_failure *failure);
 void kube_list_free(struct kube_list *list);
 
 /* patch is JSON (RFC 7396). */

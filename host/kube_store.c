@@ -63,6 +63,10 @@ struct kube_store *kube_store_new(const char *index_label) {
     return store;
 }
 
+const char *kube_store_index_label(const struct kube_store *store) {
+    return store->index_label;
+}
+
 void kube_store_free(struct kube_store *store) {
     if (!store)
         return;

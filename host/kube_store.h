@@ -10,6 +10,7 @@ struct kube_store;
 
 /* index_label: objects can be listed by its value; NULL for none. */
 struct kube_store *kube_store_new(const char *index_label);
+const char *kube_store_index_label(const struct kube_store *store);
 void kube_store_free(struct kube_store *store);
 
 /* ---- Feeding; from any thread, one change at a time ---- */

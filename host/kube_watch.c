@@ -142,7 +142,7 @@ static bool list_all(struct kube_watch *watch) {
                                  .idle_timeout_ms = watch->timing.page_idle_ms};
     struct kube_list list;
     struct kube_failure failure;
-    if (!kube_list(&caller, watch->resource, "", "", true, &list, &failure)) {
+    if (!kube_list(&caller, watch->resource, "", "", true, kube_store_index_label(watch->store), &list, &failure)) {
         if (!atomic_load(&watch->cancel))
             note_trouble(watch, "list", &failure);
         kube_failure_free(&failure);

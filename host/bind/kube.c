@@ -238,7 +238,7 @@ static int f_list(lua_State *L) {
             return luaL_error(L, "out of memory");
     } else {
         trace_refuse(trace);
-        if (!kube_list(&caller, watched->resource, labels, fields, false, &result->list, &result->failure))
+        if (!kube_list(&caller, watched->resource, labels, fields, false, NULL, &result->list, &result->failure))
             return return_failure(L, result);
         if (like)
             keep_like(&result->list, watched->index_label, like, count);

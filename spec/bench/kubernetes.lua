@@ -66,9 +66,10 @@ return function(tools)
     return { seconds = seconds }
   end
 
-  local function bench_list(here)
-    local name = "list of 10,000 clusters at start, against curl"
+  --- delay_ms: what the simulator, which has its bytes at hand, takes longer for a page.
+  local function bench_list(here, name, delay_ms)
     local load, paths = tools.settle(name), pages_of(here)
+    if delay_ms > 0 then here:fault { match = { kind = "list" }, fault = { delay_ms = delay_ms } } end
     local ours, theirs = measure.in_turn(tools.rounds, function() return list_at_start(here) end,
       function() return read_pages(here, paths) end)
     local our_times, their_times = measure.column(ours, "seconds"), measure.column(theirs, "seconds")
@@ -76,6 +77,7 @@ return function(tools)
     tools.report { name = name, most = 1.10, value = measure.median(ratios), ratios = ratios, ours = our_times,
       theirs = their_times, load_before = load, detail = ("%.0f ms against %.0f ms for %d pages"):format(
         measure.median(our_times) * 1e3, measure.median(their_times) * 1e3, #paths) }
+    here:fault()
   end
 
   -- Events -----------------------------------------------------------------------------------------------------------
@@ -117,7 +119,8 @@ return function(tools)
   return function()
     local here = tools.open_stage(5, CLUSTERS - 5)
     bench_weight(here)
-    bench_list(here)
+    bench_list(here, "list of 10,000 clusters at start, against curl", 0)
+    bench_list(here, "the same, 20 ms more for each page of 500", 20)
     tools.close_stage(here)
     bench_event()
     bench_million()
