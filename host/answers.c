@@ -6,29 +6,16 @@
 #include <strings.h>
 #include <time.h>
 
+#include "answer.h"
 #include "clock.h"
 #include "metrics.h"
 
 enum {
     SLOTS = 1024,
-    LOCKS = 64,                   /* each for every 64th slot */
-    MAX_HEADERS = 16,             /* names that scripts of one generation may read, all together */
-    MAX_INHERITED = 8,            /* of those: names that nobody reads any more end with a generation some day */
-    MAX_BODY_BYTES = 1024 * 1024, /* of one answer */
-    MAX_BYTES = 16 * 1024 * 1024, /* of all: they keep objects alive that Kubernetes no longer has */
-    MAX_AGE_MS = 60 * 1000,
-    MAX_DECISION_BYTES = 16 * 1024,
-    MAX_WAIT_MS = 20, /* for another's run; upstreams may keep that one waiting much longer */
-};
-
-struct answer {
-    atomic_uint references; /* the slot's, and of those who make sure that it still holds */
-    struct cache_key key;
-    int64_t made_ms;
-    size_t size;
-    struct trace trace;      /* the sources only */
-    struct bytes *decisions; /* or NULL */
-    struct response response;
+    LOCKS = 64,        /* each for every 64th slot */
+    MAX_HEADERS = 16,  /* names that scripts of one generation may read, all together */
+    MAX_INHERITED = 8, /* of those: names that nobody reads any more end with a generation some day */
+    MAX_WAIT_MS = 20,  /* for another's run; upstreams may keep that one waiting much longer */
 };
 
 struct slot {
@@ -74,21 +61,11 @@ struct answers *answers_new(struct cache *cache) {
     return answers;
 }
 
-static void answer_release(struct answers *answers, struct answer *answer) {
-    if (!answer || atomic_fetch_sub_explicit(&answer->references, 1, memory_order_acq_rel) > 1)
-        return;
-    atomic_fetch_sub(&answers->size, answer->size);
-    trace_clear(&answer->trace);
-    response_free(&answer->response);
-    bytes_release(answer->decisions);
-    free(answer);
-}
-
 void answers_free(struct answers *answers) {
     if (!answers)
         return;
     for (size_t i = 0; i < SLOTS; i++)
-        answer_release(answers, answers->slots[i].answer);
+        answer_release(answers->slots[i].answer);
     for (size_t i = 0; i < LOCKS; i++) {
         pthread_mutex_destroy(&answers->locks[i].mutex);
         pthread_cond_destroy(&answers->locks[i].ended);
@@ -124,29 +101,10 @@ static bool same_key(const struct cache_key *a, const struct cache_key *b) {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-static bool holds(const struct answers *answers, struct answer *answer) {
-    if (clock_monotonic_ms() - answer->made_ms > MAX_AGE_MS)
-        return false;
-    for (size_t i = 0; i < answer->trace.source_count; i++)
-        if (!source_holds(&answer->trace.sources[i], answers->cache))
-            return false;
-    return true;
-}
-
-static void copy_response(struct response *to, const struct response *from) {
-    to->status = from->status;
-    to->complete = from->complete;
-    buffer_append(&to->headers, from->headers.length ? from->headers.data : "", from->headers.length);
-    memcpy(to->route, from->route, sizeof to->route);
-    memcpy(to->caller, from->caller, sizeof to->caller);
-    for (size_t i = 0; i < from->piece_count; i++)
-        response_piece(to, bytes_reference(from->pieces[i].owner), from->pieces[i].span);
-}
-
 /* Takes the answer out of the slot that no longer holds. With the lock held; the caller releases it without. */
 static struct answer *take_stale(const struct answers *answers, struct slot *slot) {
     struct answer *answer = slot->answer;
-    if (!answer || holds(answers, answer))
+    if (!answer || answer_holds(answer, answers->cache))
         return NULL;
     slot->answer = NULL;
     return answer;
@@ -171,19 +129,14 @@ static struct slot *lock_slot(struct answers *answers, const struct answer_key *
 /* With the lock held. */
 static struct answer *find(const struct slot *slot, const struct answer_key *key) {
     struct answer *answer = slot->answer;
-    return answer && same_key(&answer->key, &key->key) ? answer : NULL;
-}
-
-static void give(const struct answer *answer, struct response *response, struct bytes **decisions) {
-    copy_response(response, &answer->response);
-    *decisions = answer->decisions ? bytes_reference(answer->decisions) : NULL;
+    return answer && answer_is_of(answer, &key->key) ? answer : NULL;
 }
 
 /* With the lock held. *stale is the answer that no longer holds, to be released without. */
 static bool recall(struct answers *answers, struct slot *slot, const struct answer_key *key, struct response *response,
                    struct bytes **decisions, struct answer **stale) {
     if (find(slot, key) && !(*stale = take_stale(answers, slot)))
-        give(slot->answer, response, decisions);
+        answer_give(slot->answer, response, decisions);
     return find(slot, key) != NULL;
 }
 
@@ -208,12 +161,13 @@ bool answers_recall(struct answers *answers, const struct request *request, stru
     struct slot *slot = lock_slot(answers, &key, &lock);
     struct answer *answer = find(slot, &key);
     if (answer)
-        atomic_fetch_add_explicit(&answer->references, 1, memory_order_relaxed);
+        answer_reference(answer);
     pthread_mutex_unlock(&lock->mutex);
-    bool found = answer && holds(answers, answer); /* one that does not is taken away by the run that follows */
+    /* One that does not hold is taken away by the run that follows. */
+    bool found = answer && answer_holds(answer, answers->cache);
     if (found)
-        give(answer, response, decisions);
-    answer_release(answers, answer);
+        answer_give(answer, response, decisions);
+    answer_release(answer);
     return found;
 }
 
@@ -235,7 +189,7 @@ bool answers_find(struct answers *answers, const struct request *request, struct
         slot->making = key->key;
     }
     pthread_mutex_unlock(&lock->mutex);
-    answer_release(answers, stale);
+    answer_release(stale);
     return found;
 }
 
@@ -273,41 +227,7 @@ static void sweep(struct answers *answers) {
     pthread_mutex_lock(&answers->locks[index % LOCKS].mutex);
     struct answer *stale = take_stale(answers, &answers->slots[index]);
     pthread_mutex_unlock(&answers->locks[index % LOCKS].mutex);
-    answer_release(answers, stale);
-}
-
-static bool worth_keeping(const struct answers *answers, const struct response *response) {
-    return (response->status == 200 || response->status == 304) && !response->stream && !response->failed &&
-           !response->close && response->body_length <= MAX_BODY_BYTES &&
-           atomic_load(&answers->size) + response->body_length <= MAX_BYTES;
-}
-
-/* NULL when the run's answer is not to be remembered. */
-static struct answer *make_answer(struct answers *answers, const struct answer_key *key, struct trace *trace,
-                                  const struct response *response) {
-    if (trace->refused || trace->source_count == 0 || !worth_keeping(answers, response) ||
-        !learn_headers(answers, key, trace))
-        return NULL;
-    struct answer *answer = calloc(1, sizeof *answer);
-    if (!answer)
-        return NULL;
-    atomic_init(&answer->references, 1);
-    answer->key = key->key;
-    answer->made_ms = clock_monotonic_ms();
-    answer->size = response->body_length + sizeof *answer;
-    memcpy(answer->trace.sources, trace->sources, sizeof trace->sources);
-    answer->trace.source_count = trace->source_count;
-    trace->source_count = 0; /* its references are the answer's now */
-    copy_response(&answer->response, response);
-    if (trace->decisions.length && !trace->decisions.failed && trace->decisions.length <= MAX_DECISION_BYTES)
-        answer->decisions = bytes_copy(trace->decisions.data, trace->decisions.length);
-    if (answer->decisions)
-        answer->size += answer->decisions->length;
-    atomic_fetch_add(&answers->size, answer->size);
-    if (!answer->response.failed && !answer->response.headers.failed)
-        return answer;
-    answer_release(answers, answer);
-    return NULL;
+    answer_release(stale);
 }
 
 void answers_keep(struct answers *answers, const struct answer_key *key, struct trace *trace,
@@ -315,7 +235,8 @@ void answers_keep(struct answers *answers, const struct answer_key *key, struct 
     if (!key->usable)
         return;
     sweep(answers);
-    struct answer *answer = make_answer(answers, key, trace, response), *old = NULL;
+    bool kept = answer_is_wanted(trace, response, &answers->size) && learn_headers(answers, key, trace);
+    struct answer *answer = kept ? answer_new(&key->key, trace, response, &answers->size) : NULL, *old = NULL;
     struct lock *lock;
     struct slot *slot = lock_slot(answers, key, &lock);
     if (answer) {
@@ -329,7 +250,7 @@ void answers_keep(struct answers *answers, const struct answer_key *key, struct 
         pthread_cond_broadcast(&lock->ended);
     }
     pthread_mutex_unlock(&lock->mutex);
-    answer_release(answers, old);
+    answer_release(old);
 }
 
 void answers_inherit(struct answers *answers, const struct answers *from) {

@@ -65,6 +65,31 @@ describe("remembered answers", function()
     assert.is_true(#mine.json.ray_clusters < #all.json.ray_clusters)
   end)
 
+  it("are whole, also of many clusters and asked for again and again", function()
+    local person = on:person()
+    local names = on:control("POST", "seed", { clusters = 40, bytes = 2000, owners = { person.id },
+      prefix = "abcdef12" }).clusters
+    program.eventually(function()
+      local answer = on:get(person, "/raycluster/list")
+      return #(answer.json.ray_clusters or {}) == #names
+    end, 10, "all of them")
+    local function compare()
+      local first = on:get(person, "/raycluster/list").body
+      for _ = 1, 4 do
+        remember(person, "/raycluster/list")
+        assert.equal(first, on:get(person, "/raycluster/list").body)
+      end
+      for _, name in ipairs(names) do
+        assert.truthy(first:find(on:bytes(name), 1, true), name)
+      end
+      return first
+    end
+    local before = compare()
+    on.kubernetes:touch(names[40])
+    program.eventually(function() return on:get(person, "/raycluster/list").body ~= before end, 10, "the change")
+    compare()
+  end)
+
   it("are nobody else's", function()
     local path = "/raycluster/" .. on:cluster()
     remember(stage.uma, path)
