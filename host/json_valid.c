@@ -19,13 +19,13 @@ static bool refuse(struct reader *reader, const char *message) {
     return false;
 }
 
-static void skip_space(struct reader *reader) {
+static inline void skip_space(struct reader *reader) {
     while (reader->at < reader->length && json_is_space(reader->data[reader->at]))
         reader->at++;
 }
 
 /* The next byte, 0 at the end (a NUL in the text is as wrong as the end everywhere this is used). */
-static unsigned char peek(const struct reader *reader) {
+static inline unsigned char peek(const struct reader *reader) {
     return reader->at < reader->length ? reader->data[reader->at] : 0;
 }
 
