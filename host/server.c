@@ -7,13 +7,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "front.h"
 #include "interpose.h"
+#include "server_answer.h"
 #include "wire.h"
 
 enum {
@@ -25,8 +24,6 @@ enum {
     STOP_GRACE_MS = 1000, /* to send the answer of a request that used all its time */
     DRAIN_MS = 1000,
     DRAIN_BYTES = 1024 * 1024,
-    KEPT_BYTES = 16 * 1024, /* what a thread keeps from one request to the next, of a body … */
-    KEPT_PARTS = 256,       /* … and of an answer's list of parts */
 };
 
 static const char LISTEN_BACKLOG[] = "1024";
@@ -45,169 +42,6 @@ struct server {
     struct server_load own_load;
     struct server_load *load; /* the options', or its own */
 };
-
-/* What a thread needs for one request; kept so that a busy thread does not allocate. */
-struct worker {
-    struct response response;
-    struct buffer output;
-    struct buffer body;
-    struct iovec *parts;
-    size_t part_capacity;
-};
-
-static void worker_free(void *pointer) {
-    struct worker *worker = pointer;
-    response_free(&worker->response);
-    buffer_free(&worker->output);
-    buffer_free(&worker->body);
-    free(worker->parts);
-    free(worker);
-}
-
-static pthread_key_t worker_key;
-static pthread_once_t worker_once = PTHREAD_ONCE_INIT;
-
-static void worker_key_make(void) {
-    pthread_key_create(&worker_key, worker_free);
-}
-
-static struct worker *worker_get(void) {
-    pthread_once(&worker_once, worker_key_make);
-    struct worker *worker = pthread_getspecific(worker_key);
-    if (!worker) {
-        worker = calloc(1, sizeof *worker);
-        if (worker)
-            pthread_setspecific(worker_key, worker);
-    }
-    return worker;
-}
-
-/* IMF-fixdate, made once a second and thread. */
-static const char *http_date(void) {
-    static _Thread_local time_t made;
-    static _Thread_local char text[64];
-    time_t now = time(NULL);
-    if (now != made) {
-        struct tm parts;
-        gmtime_r(&now, &parts);
-        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-        made = now;
-    }
-    return text;
-}
-
-/* What a rare request took is not its thread's for ever: there are many threads. */
-static void let_go(struct worker *worker) {
-    struct response *response = &worker->response;
-    response_clear(response);
-    if (worker->body.capacity > KEPT_BYTES)
-        buffer_free(&worker->body);
-    if (worker->part_capacity > KEPT_PARTS) {
-        free(worker->parts);
-        worker->parts = NULL;
-        worker->part_capacity = 0;
-    }
-    if (response->piece_capacity > KEPT_PARTS) {
-        free(response->pieces);
-        response->pieces = NULL;
-        response->piece_capacity = 0;
-    }
-}
-
-static bool write_all(const char *data, size_t length) {
-    char *text;
-    memcpy(&text, &data, sizeof text); /* an iovec is for reading, too */
-    return front_send(&(struct iovec){text, length}, 1);
-}
-
-static void append_head(struct buffer *out, struct response *response, const struct call_context *call, bool close) {
-    response_complete(response);
-    static const char ok[] = "HTTP/1.1 200 OK\r\nDate: ";
-    if (response->status == 200)
-        buffer_append(out, ok, sizeof ok - 1);
-    else
-        buffer_format(out, "HTTP/1.1 %d %s\r\nDate: ", response->status, status_phrase(response->status));
-    buffer_text(out, http_date());
-    buffer_text(out, "\r\n");
-    if (response->headers.length)
-        buffer_append(out, response->headers.data, response->headers.length);
-    buffer_text(out, "X-Request-Id: ");
-    buffer_text(out, call->request_id);
-    buffer_text(out, close ? "\r\nConnection: close\r\n" : "\r\nConnection: keep-alive\r\n");
-}
-
-/* Head and body as they lie in memory: nothing of a body is copied. */
-static bool send_parts(struct worker *worker, size_t piece_count) {
-    const struct response *response = &worker->response;
-    size_t count = 1 + piece_count;
-    if (count > worker->part_capacity) {
-        struct iovec *parts = realloc(worker->parts, count * sizeof *parts);
-        if (!parts)
-            return false;
-        worker->parts = parts;
-        worker->part_capacity = count;
-    }
-    worker->parts[0] = (struct iovec){worker->output.data, worker->output.length};
-    for (size_t i = 0; i < piece_count; i++) {
-        worker->parts[i + 1].iov_len = response->pieces[i].span.length;
-        memcpy(&worker->parts[i + 1].iov_base, &response->pieces[i].span.data, sizeof(void *));
-    }
-    return front_send(worker->parts, count);
-}
-
-static bool write_response(struct worker *worker, const struct call_context *call, bool head_only, bool close) {
-    struct response *response = &worker->response;
-    struct buffer *out = &worker->output;
-    if (response->failed) /* not even the memory to say so */
-        return false;
-    buffer_clear(out);
-    append_head(out, response, call, close);
-    if (response->status != 304 && response->status != 204) {
-        buffer_text(out, "Content-Length: ");
-        buffer_decimal(out, response->body_length);
-        buffer_text(out, "\r\n");
-    }
-    buffer_text(out, "\r\n");
-    return !out->failed && send_parts(worker, head_only ? 0 : response->piece_count);
-}
-
-static bool write_chunk(struct buffer *out, const struct buffer *chunk, bool raw) {
-    if (raw)
-        return write_all(chunk->data, chunk->length);
-    buffer_clear(out);
-    buffer_format(out, "%zx\r\n", chunk->length);
-    buffer_append(out, chunk->data, chunk->length);
-    buffer_text(out, "\r\n");
-    return !out->failed && write_all(out->data, out->length);
-}
-
-static void write_stream(const struct server *server, struct worker *worker, const struct call_context *call) {
-    struct response *response = &worker->response;
-    struct buffer *out = &worker->output, chunk = {0};
-    bool open = true;
-    if (!response->raw) {
-        buffer_clear(out);
-        append_head(out, response, call, true);
-        buffer_text(out, "Transfer-Encoding: chunked\r\n\r\n");
-        open = !out->failed && write_all(out->data, out->length);
-    }
-    while (open) {
-        buffer_clear(&chunk);
-        enum stream_step step = response->stream(response->stream_context, &chunk);
-        if (step == STREAM_ABORT)
-            break;
-        if (step == STREAM_DATA && chunk.length)
-            open = write_chunk(out, &chunk, response->raw);
-        else if (step == STREAM_WAIT)
-            open = !front_peer_left() && !atomic_load(&server->draining);
-        else if (step == STREAM_END) {
-            if (!response->raw)
-                write_all("0\r\n\r\n", 5);
-            break;
-        }
-    }
-    buffer_free(&chunk);
-}
 
 /* True when the body is complete; else a problem stands in the response. */
 static bool read_body(struct mg_connection *connection, const struct server *server, struct worker *worker,
@@ -316,7 +150,7 @@ static void handle(struct mg_connection *connection, struct server *server, stru
         clock_sleep_ms(response->delay_ms);
     front_answer(response->stream ? 0 : server->options.request_timeout_ms);
     if (response->stream && server->options.streaming)
-        write_stream(server, worker, call);
+        write_stream(worker, call, &server->draining);
     else if (!write_response(worker, call, strcmp(request.method, "HEAD") == 0, close))
         mg_disable_connection_keep_alive(connection);
     if (unread)
@@ -341,7 +175,7 @@ static int on_request(struct mg_connection *connection) {
     atomic_fetch_sub(&server->load->requests, 1);
     front_between();
     int status = worker->response.status;
-    let_go(worker);
+    worker_let_go(worker);
     return status > 0 ? status : 500;
 }
 
@@ -413,7 +247,7 @@ static void on_overload(void *context, int descriptor) {
     wire_request_id(NULL, call.request_id);
     response_problem(&response, 503, "overloaded", "The service is busy; try again in a moment.", call.request_id);
     response_header(&response, "Retry-After", "1");
-    append_head(&out, &response, &call, true);
+    write_head(&out, &response, &call, true);
     buffer_format(&out, "Content-Length: %zu\r\n\r\n", response.body_length);
     for (size_t i = 0; i < response.piece_count; i++)
         buffer_append(&out, response.pieces[i].span.data, response.pieces[i].span.length);
