@@ -236,7 +236,7 @@ static void share_known(struct kube_store *store, const struct kube_list *list) 
 static bool replace(struct kube_store *store, const struct kube_list *list) {
     share_known(store, list);
     for (size_t i = 0; store->index_label && i < list->count; i++)
-        if (!list->objects[i]->indexed.length)
+        if (!list->objects[i]->indexed.data) /* those that are known are read by others */
             kube_object_index(list->objects[i], store->index_label);
     struct state next = {.by_name = kube_tree_new(KUBE_BY_NAME, list->objects, list->count)};
     if (store->index_label)

@@ -183,10 +183,13 @@ static bool storm_change(struct storm *storm, unsigned number, bool remove, unsi
 
 /* An object whose owner and payload follow from its name and version, so that a reader can tell a made-up one. */
 static int storm_text(char *out, size_t size, unsigned number, unsigned long long version) {
+    char owner[32] = ""; /* some are nobody's */
+    if (version % 7)
+        snprintf(owner, sizeof owner, "\"owner\":\"u%llu\"", version % 7);
     return snprintf(out, size,
-                    "{\"metadata\":{\"labels\":{\"owner\":\"u%llu\"},\"name\":\"n%03u\",\"namespace\":\"ns\","
+                    "{\"metadata\":{\"labels\":{%s},\"name\":\"n%03u\",\"namespace\":\"ns\","
                     "\"resourceVersion\":\"%llu\",\"uid\":\"u\"},\"spec\":{\"check\":%llu}}",
-                    version % 7, number, version, version * 1000 + number);
+                    owner, number, version, version * 1000 + number);
 }
 
 static void storm_look(struct storm *storm, const struct kube_object *object, uint64_t *last) {
