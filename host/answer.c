@@ -35,6 +35,7 @@ static void copy_head(struct response *to, const struct response *from) {
     to->status = from->status;
     to->complete = from->complete;
     buffer_append(&to->headers, from->headers.length ? from->headers.data : "", from->headers.length);
+    to->failed = to->failed || to->headers.failed;
     memcpy(to->route, from->route, sizeof to->route);
     memcpy(to->caller, from->caller, sizeof to->caller);
 }
@@ -44,14 +45,14 @@ static void copy_pieces(struct response *to, const struct response *from) {
         response_piece(to, bytes_reference(from->pieces[i].owner), from->pieces[i].span);
 }
 
-static bool has_room(const atomic_size_t *total, size_t bytes) {
-    return atomic_load(total) + bytes <= MAX_BYTES;
+static bool has_room(const atomic_size_t *total, size_t bytes, size_t most) {
+    return atomic_load(total) + bytes <= most;
 }
 
 bool answer_is_wanted(const struct trace *trace, const struct response *response, const atomic_size_t *total) {
     return !trace->refused && trace->source_count && (response->status == 200 || response->status == 304) &&
            !response->stream && !response->failed && !response->close && response->body_length <= MAX_BODY_BYTES &&
-           has_room(total, response->body_length);
+           has_room(total, response->body_length, MAX_BYTES);
 }
 
 struct answer *answer_new(const struct cache_key *key, struct trace *trace, const struct response *response,
@@ -71,7 +72,7 @@ struct answer *answer_new(const struct cache_key *key, struct trace *trace, cons
     if (trace->decisions.length && !trace->decisions.failed && trace->decisions.length <= MAX_DECISION_BYTES)
         answer->decisions = bytes_copy(trace->decisions.data, trace->decisions.length);
     count(answer, sizeof *answer + response->body_length + (answer->decisions ? answer->decisions->length : 0));
-    if (!answer->response.failed && !answer->response.headers.failed)
+    if (!answer->response.failed)
         return answer;
     answer_release(answer);
     return NULL;
@@ -109,7 +110,9 @@ bool answer_holds(struct answer *answer, struct cache *cache) {
 /* All pieces in one. To send a hundred of them takes longer each time than this takes once. */
 static struct bytes *join(struct answer *answer) {
     const struct response *response = &answer->response;
-    struct bytes *body = has_room(answer->total, response->body_length) ? bytes_new(response->body_length) : NULL;
+    /* What is joined is there twice: never so much that no more answers have room. */
+    struct bytes *body =
+        has_room(answer->total, response->body_length, MAX_BYTES / 2) ? bytes_new(response->body_length) : NULL;
     if (!body)
         return NULL;
     size_t at = 0;

@@ -6,7 +6,7 @@
 
 struct answer;
 
-/* Is what a run brought one to be remembered? total counts the bytes of all answers that are. */
+/* Is what a run brought to be remembered? total counts the bytes of all answers that are. */
 bool answer_is_wanted(const struct trace *trace, const struct response *response, const atomic_size_t *total);
 /* Takes over trace's sources. NULL when memory is exhausted. */
 struct answer *answer_new(const struct cache_key *key, struct trace *trace, const struct response *response,

@@ -25,7 +25,7 @@ struct slot {
 };
 
 struct lock {
-    pthread_mutex_t mutex; /* of known answers held only while one is compared and referenced */
+    pthread_mutex_t mutex; /* held while an answer is compared and referenced */
     pthread_cond_t ended;  /* a run that others wait for */
 };
 
@@ -132,14 +132,6 @@ static struct answer *find(const struct slot *slot, const struct answer_key *key
     return answer && answer_is_of(answer, &key->key) ? answer : NULL;
 }
 
-/* With the lock held. *stale is the answer that no longer holds, to be released without. */
-static bool recall(struct answers *answers, struct slot *slot, const struct answer_key *key, struct response *response,
-                   struct bytes **decisions, struct answer **stale) {
-    if (find(slot, key) && !(*stale = take_stale(answers, slot)))
-        answer_give(slot->answer, response, decisions);
-    return find(slot, key) != NULL;
-}
-
 static bool begin(struct answers *answers, const struct request *request, struct answer_key *key) {
     bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
     *key = (struct answer_key){.usable = reads && request->body.length == 0};
@@ -180,7 +172,10 @@ bool answers_find(struct answers *answers, const struct request *request, struct
     int64_t until_ms = clock_monotonic_ms() + MAX_WAIT_MS;
     struct slot *slot = lock_slot(answers, key, &lock);
     bool in_time = await_run(lock, slot, key, until_ms);
-    bool found = recall(answers, slot, key, response, decisions, &stale);
+    struct answer *answer = find(slot, key);
+    if (answer && !(stale = take_stale(answers, slot)))
+        answer_reference(answer);
+    bool found = answer && !stale;
     bool awaits =
         in_time && slot->made != BEING_MADE && !(slot->made == NOT_KEPT && same_key(&slot->making, &key->key));
     if (!found && awaits) {
@@ -189,7 +184,9 @@ bool answers_find(struct answers *answers, const struct request *request, struct
         slot->making = key->key;
     }
     pthread_mutex_unlock(&lock->mutex);
-    answer_release(stale);
+    if (found)
+        answer_give(answer, response, decisions);
+    answer_release(answer); /* the reference just taken, or the slot's */
     return found;
 }
 
