@@ -186,7 +186,7 @@ static void *read_pages(void *context) {
     return NULL;
 }
 
-/* Until await, the listing is the reader's. False when there is no thread to be had. */
+/* Until await, only the reader changes the listing. False when there is no thread to be had. */
 static bool read_beside(struct reader *reader, struct bytes *page) {
     pthread_mutex_lock(&reader->mutex);
     if (!reader->started)

@@ -1,7 +1,6 @@
 #include "server.h"
 
 #include <civetweb.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

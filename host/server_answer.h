@@ -22,7 +22,7 @@ void worker_let_go(struct worker *worker);
 
 /* Appends status line and headers, up to what says how long the body is. */
 void write_head(struct buffer *out, struct response *response, const struct call_context *call, bool close);
-/* All of these write on the connection that the thread serves. False: it is lost, or memory was. */
+/* The three below write on the connection that the thread serves. False: it is lost, or memory was. */
 bool write_all(const char *data, size_t length);
 bool write_response(struct worker *worker, const struct call_context *call, bool head_only, bool close);
 /* Until the stream ends, its reader leaves, or draining is set. */

@@ -56,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             expect(json_type(object->text) == JSON_OBJECT);
             expect(lies_inside(object->text, (struct span){object->owner->data, object->owner->length}));
             expect(!object->labels.length || lies_inside(object->labels, object->text));
+            expect(!object->indexed.length || lies_inside(object->indexed, object->text));
             expect(i == 0 || strcmp(list.objects[i - 1]->name, object->name) <= 0);
         }
         expect(memchr(list.resource_version, '\0', sizeof list.resource_version));
